@@ -1,0 +1,96 @@
+//! Builds the core: the `libcoro` Zig module, the C-ABI shared library, the generated ABI description, tests and
+//! benchmarks. Artifacts first, steps last.
+
+const std = @import("std");
+
+pub fn build(b: *std.Build) void {
+    const target = b.standardTargetOptions(.{});
+    const optimize = b.standardOptimizeOption(.{});
+    const default_stack_size = b.option(usize, "default_stack_size", "Bytes of a coroutine's stack when none is given (default 16384)") orelse 16 * 1024;
+    const filters = b.option([]const []const u8, "test-filter", "Run only tests whose name contains this") orelse &.{};
+
+    const options = b.addOptions();
+    options.addOption(usize, "default_stack_size", default_stack_size);
+
+    // Without target and optimize libxev's module inherits ours; its own build script panics on some targets otherwise.
+    const xev = b.dependency("libxev", .{}).module("xev");
+    const imports: []const std.Build.Module.Import = &.{
+        .{ .name = "xev", .module = xev },
+        .{ .name = "libcoro_options", .module = options.createModule() },
+    };
+
+    const libcoro = b.addModule("libcoro", .{
+        .root_source_file = b.path("zig/libcoro.zig"),
+        .target = target,
+        .optimize = optimize,
+        .imports = imports,
+    });
+
+    // One libc-free library serves glibc and musl alike; `.pic` belongs to the library only.
+    const library = b.addLibrary(.{
+        .name = "zigcoro",
+        .linkage = .dynamic,
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("zig/library.zig"),
+            .target = target,
+            .optimize = optimize,
+            .pic = true,
+            .strip = optimize != .Debug,
+            .imports = imports,
+        }),
+    });
+
+    const tests = b.addTest(.{
+        .root_module = libcoro,
+        .filters = filters,
+    });
+    const library_tests = b.addTest(.{
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("zig/library.zig"),
+            .target = target,
+            .optimize = optimize,
+            .link_libc = true,
+            .imports = imports,
+        }),
+        .filters = filters,
+    });
+
+    const describe = b.addExecutable(.{
+        .name = "describe",
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("zig/describe.zig"),
+            .target = b.graph.host,
+            .optimize = .Debug,
+            .imports = imports,
+        }),
+    });
+
+    const benchmark = b.addExecutable(.{
+        .name = "benchmark",
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("bench/native.zig"),
+            .target = target,
+            .optimize = .ReleaseFast,
+            .imports = &.{.{ .name = "libcoro", .module = b.createModule(.{
+                .root_source_file = b.path("zig/libcoro.zig"),
+                .target = target,
+                .optimize = .ReleaseFast,
+                .imports = imports,
+            }) }},
+        }),
+    });
+
+    b.installArtifact(library);
+
+    const test_step = b.step("test", "Run the core's tests");
+    test_step.dependOn(&b.addRunArtifact(tests).step);
+    test_step.dependOn(&b.addRunArtifact(library_tests).step);
+
+    const run_benchmark = b.addRunArtifact(benchmark);
+    run_benchmark.addArgs(b.args orelse &.{});
+    b.step("benchmark", "Run the native benchmarks: -- --context_switch, -- --ncoros N").dependOn(&run_benchmark.step);
+
+    const run_describe = b.addRunArtifact(describe);
+    run_describe.addArgs(b.args orelse &.{});
+    b.step("describe", "Print the ABI for TypeScript (-- ts) or C (-- c)").dependOn(&run_describe.step);
+}
