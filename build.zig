@@ -61,6 +61,7 @@ pub fn build(b: *std.Build) void {
             .root_source_file = b.path("zig/describe.zig"),
             .target = b.graph.host,
             .optimize = .Debug,
+            .link_libc = true,
             .imports = imports,
         }),
     });

@@ -1,0 +1,93 @@
+//! C ABI of the Env: make, tick, park, cancel, timers. Each function here is exported as `zc_` plus its name.
+//!
+//! `env` is owned by the caller of `env_create` until `env_destroy`, and used on one thread only.
+
+const std = @import("std");
+const code = @import("../code.zig");
+const Env = @import("../env.zig").Env;
+const host = @import("../host.zig");
+const ring = @import("../ring.zig");
+const sys = @import("../sys.zig");
+
+pub const exports = struct {
+    /// A new Env for this thread, or null. `backend`: 0 the best there is, 1 io_uring, 2 epoll. It ends with the thread at the latest.
+    pub fn env_create(backend: u32) callconv(.c) ?*Env {
+        const thread = host.Thread.create(switch (backend) {
+            1 => .io_uring,
+            2 => .epoll,
+            else => null,
+        }) catch return null;
+        return thread.env;
+    }
+
+    /// Closes and frees everything the Env owns.
+    pub fn env_destroy(env: *Env) callconv(.c) void {
+        host.Thread.of(env).destroy();
+    }
+
+    /// 1 io_uring, 2 epoll.
+    pub fn env_backend(env: *Env) callconv(.c) u32 {
+        return switch (env.loop.impl) {
+            .io_uring => 1,
+            .epoll => 2,
+        };
+    }
+
+    /// Start of the shared head and ring; owned by the Env, moved only by `env_reserve`.
+    pub fn env_shared(env: *Env) callconv(.c) *ring.Shared {
+        return env.ring.shared;
+    }
+
+    /// Bytes from `env_shared` to the end of the ring.
+    pub fn env_shared_size(env: *Env) callconv(.c) u32 {
+        return @intCast(ring.Ring.byteSize(@intCast(env.ring.entries.len)));
+    }
+
+    /// Makes room for `count` operations in flight. The shared memory may have moved afterwards.
+    pub fn env_reserve(env: *Env, count: u32) callconv(.c) i32 {
+        env.reserve(count) catch return sys.negative(.NOMEM);
+        return 0;
+    }
+
+    /// Submits, collects and completes. `wait` 1: sleeps until something happens. `head`: ring entries drained so far.
+    pub fn env_tick(env: *Env, wait: u32, head: u32) callconv(.c) i32 {
+        env.ring.shared.head = head;
+        env.tick(wait != 0) catch return sys.negative(.NOMEM);
+        return 0;
+    }
+
+    /// The descriptor of an eventfd that becomes readable when a parked Env has work, or a negative errno.
+    pub fn env_wake_fd(env: *Env) callconv(.c) i32 {
+        return host.Thread.of(env).wakeFd();
+    }
+
+    /// Hands pending submissions to the kernel and turns the eventfd on. 1: there is work already, and it is not parked.
+    pub fn env_park(env: *Env) callconv(.c) i32 {
+        return host.Thread.of(env).park();
+    }
+
+    /// Turns the eventfd off again and clears it.
+    pub fn env_unpark(env: *Env) callconv(.c) void {
+        host.Thread.of(env).unpark();
+    }
+
+    /// 1: taken back, no entry follows. 0: an entry follows or is in the ring.
+    pub fn op_cancel(env: *Env, token: u32) callconv(.c) i32 {
+        const slot = env.slots.busy(token) orelse return 0;
+        return @intFromBool(slot.cancel());
+    }
+
+    /// Completes with status 0 after `ms` milliseconds (0 to 2^53), never early.
+    pub fn op_sleep(env: *Env, token: u32, ms: f64) callconv(.c) i32 {
+        const slot = env.slots.claim(token) orelse return code.bad_token;
+        const ns: u64 = std.math.lossyCast(u64, @ceil(ms * std.time.ns_per_ms));
+        env.timers.insert(env.allocator, &slot.timer, sys.now() +| ns) catch return sys.negative(.NOMEM);
+        slot.target = .sleep;
+        return code.parked;
+    }
+
+    /// The monotonic clock, in milliseconds.
+    pub fn now() callconv(.c) f64 {
+        return @as(f64, @floatFromInt(sys.now())) / std.time.ns_per_ms;
+    }
+};

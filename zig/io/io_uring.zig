@@ -1,0 +1,186 @@
+//! The io_uring half of the loop layer: libxev's loop and completions, with a tick of our own.
+//!
+//! What libxev's own tick would cost us, and what this file does instead:
+//!  * it turns most errnos into `Unexpected`: here the raw result of each completion is kept;
+//!  * it enters the kernel without GETEVENTS when it does not wait, so deferred task work never ran: here every enter asks
+//!    for events, so that the ring can be set up with DEFER_TASKRUN (completions are made when we ask, in one batch);
+//!  * it invokes callbacks in the middle of the tick: here finished ops are queued and their owners told afterwards;
+//!  * it enters even when there is nothing to say or to hear: here an idle poll makes no system call.
+//!
+//! Everything submitted since the last tick goes to the kernel in the one enter of the next.
+
+const std = @import("std");
+const assert = std.debug.assert;
+const linux = std.os.linux;
+const xev = @import("xev").IO_Uring;
+const sys = @import("../sys.zig");
+const Op = @import("op.zig").Op;
+
+pub const IoUring = struct {
+    loop: xev.Loop,
+    /// Bit 0 tells the kernel not to signal the registered eventfd.
+    cq_flags: *u32,
+    timer: xev.Completion = .{},
+    timer_deadline: ?u64 = null,
+    /// Read by the kernel at submission, so all updates of one batch carry the newest deadline.
+    timer_update: linux.kernel_timespec = undefined,
+
+    const sq_entries = 512;
+    const cq_entries = 4096;
+    const cqe_skip_success = 1 << 6;
+    const feat_cqe_skip = 1 << 11;
+    const sq_taskrun = 1 << 2;
+
+    /// `error.Unavailable`: the kernel has no io_uring, or a sandbox refuses it.
+    pub fn init() error{ Unavailable, SystemResources }!IoUring {
+        // Newest first; older kernels refuse flags they do not know.
+        const setups = [_]u32{
+            linux.IORING_SETUP_SINGLE_ISSUER | linux.IORING_SETUP_DEFER_TASKRUN | linux.IORING_SETUP_TASKRUN_FLAG,
+            linux.IORING_SETUP_COOP_TASKRUN | linux.IORING_SETUP_TASKRUN_FLAG,
+            0,
+        };
+        for (setups) |flags| {
+            var params = std.mem.zeroInit(linux.io_uring_params, .{
+                .flags = flags | linux.IORING_SETUP_CQSIZE,
+                .cq_entries = cq_entries,
+            });
+            const ring = linux.IoUring.init_params(sq_entries, &params) catch |err| switch (err) {
+                error.ArgumentsInvalid => continue,
+                error.ProcessFdQuotaExceeded, error.SystemFdQuotaExceeded, error.SystemResources => return error.SystemResources,
+                else => return error.Unavailable,
+            };
+            var loop: xev.Loop = .{ .ring = ring };
+            loop.update_now();
+            return .{ .loop = loop, .cq_flags = @ptrCast(@alignCast(&ring.sq.mmap[params.cq_off.flags])) };
+        }
+        return error.Unavailable;
+    }
+
+    pub fn deinit(self: *IoUring) void {
+        self.loop.deinit();
+    }
+
+    /// Hands `op` to the kernel with the next tick.
+    pub fn submit(self: *IoUring, op: *Op) void {
+        assert(op.state == .in_flight);
+        op.completion = .{ .op = switch (op.kind) {
+            .accept => .{ .accept = .{ .socket = op.fd } },
+            .recv => .{ .recv = .{ .fd = op.fd, .buffer = .{ .slice = op.buffer } } },
+            .send => .{ .send = .{ .fd = op.fd, .buffer = .{ .slice = op.buffer } } },
+            .connect => .{ .connect = .{ .socket = op.fd, .addr = @as(*const ConnectAddress, @ptrCast(&op.address)).* } },
+        } };
+        self.loop.add(&op.completion);
+    }
+
+    const ConnectAddress = @FieldType(@FieldType(@FieldType(xev.Completion, "op"), "connect"), "addr");
+
+    /// Asks the kernel to end `op`; it still ends by a completion of its own, with ECANCELED or with a result.
+    pub fn cancel(self: *IoUring, op: *Op) void {
+        assert(op.state == .cancelling);
+        const sqe = self.rawSqe();
+        sqe.prep_cancel(@intFromPtr(&op.completion), 0);
+        self.makeSilent(sqe);
+    }
+
+    /// The timer fires at `deadline` or, if it is armed for an earlier one already, at that.
+    pub fn armTimer(self: *IoUring, deadline: u64) void {
+        if (self.timer_deadline) |armed| {
+            if (armed <= deadline) return;
+            self.timer_deadline = deadline;
+            self.timer_update = timespec(deadline);
+            const sqe = self.rawSqe();
+            sqe.prep_timeout_remove(@intFromPtr(&self.timer), linux.IORING_TIMEOUT_UPDATE | linux.IORING_TIMEOUT_ABS);
+            sqe.off = @intFromPtr(&self.timer_update);
+            self.makeSilent(sqe);
+            return;
+        }
+        self.timer_deadline = deadline;
+        self.timer = .{ .op = .{ .timer = .{ .next = timespec(deadline) } } };
+        self.loop.add(&self.timer);
+    }
+
+    /// Submits what is pending and queues what has finished. With `wait`, sleeps until there is something.
+    pub fn tick(self: *IoUring, wait: bool, finished: *Op.Queue) error{SystemResources}!void {
+        const ring = &self.loop.ring;
+        // libxev keeps what did not fit into the ring aside until a submit.
+        while (!self.loop.submissions.empty()) {
+            self.loop.submit() catch break;
+            if (ring.cq_ready() > 0) self.drain(finished);
+        }
+        const to_submit = ring.flush_sq();
+        const must_wait = wait and finished.head == null and ring.cq_ready() == 0;
+        const kernel_flags = @atomicLoad(u32, ring.sq.flags, .monotonic);
+        if (to_submit > 0 or must_wait or kernel_flags & (linux.IORING_SQ_CQ_OVERFLOW | sq_taskrun) != 0 or !self.tellsTaskWork()) {
+            _ = ring.enter(to_submit, @intFromBool(must_wait), linux.IORING_ENTER_GETEVENTS) catch |err| switch (err) {
+                // Interrupted, or the completion queue is full: drain, the rest goes with the next tick.
+                error.SignalInterrupt, error.CompletionQueueOvercommitted, error.SystemResources => {},
+                else => return error.SystemResources,
+            };
+        }
+        self.drain(finished);
+    }
+
+    /// Without the flag, only entering the kernel shows whether task work is due.
+    fn tellsTaskWork(self: *const IoUring) bool {
+        return self.loop.ring.flags & linux.IORING_SETUP_TASKRUN_FLAG != 0;
+    }
+
+    fn drain(self: *IoUring, finished: *Op.Queue) void {
+        var cqes: [128]linux.io_uring_cqe = undefined;
+        while (true) {
+            const n = self.loop.ring.copy_cqes(&cqes, 0) catch 0;
+            for (cqes[0..n]) |cqe| {
+                // Cancels and timer updates have no one to tell.
+                const c: *xev.Completion = @ptrFromInt(if (cqe.user_data == 0) continue else @as(usize, @intCast(cqe.user_data)));
+                self.loop.active -= 1;
+                c.flags.state = .dead;
+                if (c == &self.timer) {
+                    self.timer_deadline = null;
+                    continue;
+                }
+                const op: *Op = @fieldParentPtr("completion", c);
+                assert(op.isActive());
+                op.result = cqe.res;
+                op.state = .finished;
+                finished.push(op);
+            }
+            if (n < cqes.len) return;
+        }
+    }
+
+    /// The kernel signals `fd` for each completion while notifications are on.
+    pub fn registerWake(self: *IoUring, fd: sys.fd_t) error{SystemResources}!void {
+        self.setWake(false);
+        self.loop.ring.register_eventfd(fd) catch return error.SystemResources;
+    }
+
+    pub fn setWake(self: *IoUring, on: bool) void {
+        @atomicStore(u32, self.cq_flags, if (on) 0 else linux.IORING_CQ_EVENTFD_DISABLED, .seq_cst);
+    }
+
+    /// Whether a tick that does not wait would find something. Asked after `setWake(true)`, so that nothing slips between.
+    pub fn hasWork(self: *IoUring) bool {
+        const kernel_flags = @atomicLoad(u32, self.loop.ring.sq.flags, .seq_cst);
+        return self.loop.ring.cq_ready() > 0 or kernel_flags & (linux.IORING_SQ_CQ_OVERFLOW | sq_taskrun) != 0;
+    }
+
+    fn rawSqe(self: *IoUring) *linux.io_uring_sqe {
+        while (true) {
+            return self.loop.ring.get_sqe() catch {
+                // Full: hand over what is there. It cannot stay full, the kernel takes all it is given.
+                _ = self.loop.ring.submit() catch {};
+                continue;
+            };
+        }
+    }
+
+    /// No completion on success, and one that nobody looks at on failure: it only says that the target had finished.
+    fn makeSilent(self: *IoUring, sqe: *linux.io_uring_sqe) void {
+        sqe.user_data = 0;
+        if (self.loop.ring.features & feat_cqe_skip != 0) sqe.flags |= cqe_skip_success;
+    }
+
+    fn timespec(ns: u64) linux.kernel_timespec {
+        return .{ .sec = @intCast(ns / std.time.ns_per_s), .nsec = @intCast(ns % std.time.ns_per_s) };
+    }
+};

@@ -1,0 +1,77 @@
+//! Op: one operation that may be in flight with the kernel. A socket embeds one for each direction, so nothing is
+//! allocated per operation.
+//!
+//! `idle -> in_flight -> finished -> idle`, with `cancelling` beside `in_flight`. The kernel may use `buffer` and `address`
+//! exactly while the state is `in_flight` or `cancelling`; they are native memory owned by the socket.
+//! The loop moves an op to `finished` and queues it; its owner is told after the tick, never inside a libxev callback.
+
+const std = @import("std");
+const assert = std.debug.assert;
+const xev = @import("xev");
+const sys = @import("../sys.zig");
+const Waiter = @import("../waiter.zig").Waiter;
+
+/// Who waits for an op, and where its result is left: in memory of the waiter's, for the socket may be gone by the time
+/// that the waiter runs.
+pub const IoWait = struct {
+    waiter: Waiter,
+    /// >= 0, or a negative errno.
+    result: i32 = 0,
+};
+
+pub const Op = struct {
+    kind: Kind = .recv,
+    state: State = .idle,
+    fd: sys.fd_t = -1,
+    /// recv: where bytes go; send: what is still to be sent.
+    buffer: []u8 = &.{},
+    address: sys.Address = undefined,
+    /// Once finished: >= 0, or a negative errno.
+    result: i32 = 0,
+    /// Told after the tick, with the op idle again and `result` set.
+    doneFn: *const fn (*Op) void,
+    next: ?*Op = null,
+    completion: xev.IO_Uring.Completion = .{},
+
+    pub const Kind = enum(u8) { accept, connect, recv, send };
+    pub const State = enum(u8) { idle, in_flight, cancelling, finished };
+
+    pub fn isActive(op: *const Op) bool {
+        return op.state == .in_flight or op.state == .cancelling;
+    }
+
+    /// Makes the call without waiting: a result >= 0, or a negative errno, -EAGAIN when it would have to wait.
+    pub fn attempt(op: *Op) i32 {
+        return switch (op.kind) {
+            .accept => sys.accept(op.fd, true),
+            .recv => sys.recv(op.fd, op.buffer),
+            .send => sys.send(op.fd, op.buffer),
+            .connect => connected(op.fd),
+        };
+    }
+
+    fn connected(fd: sys.fd_t) i32 {
+        if (!sys.isWritable(fd)) return sys.negative(.AGAIN);
+        return sys.socketError(fd);
+    }
+
+    /// First in, first out.
+    pub const Queue = struct {
+        head: ?*Op = null,
+        tail: ?*Op = null,
+
+        pub fn push(q: *Queue, op: *Op) void {
+            assert(op.state == .finished);
+            op.next = null;
+            if (q.tail) |tail| tail.next = op else q.head = op;
+            q.tail = op;
+        }
+
+        pub fn pop(q: *Queue) ?*Op {
+            const op = q.head orelse return null;
+            q.head = op.next;
+            if (q.head == null) q.tail = null;
+            return op;
+        }
+    };
+};

@@ -1,0 +1,285 @@
+//! Tcp: stream sockets and listeners on the loop. One op in flight per direction, both embedded in the socket.
+//!
+//! `open -> closing -> gone`. A socket whose close was asked for cancels what is in flight; each op ends once and tells its
+//! waiter; the last one to end closes the descriptor, so a number is never reused under an operation. Data that a
+//! cancelled read brought all the same stays in the socket for the next read.
+//!
+//! A socket owns its descriptor, its struct and the buffers that its ops borrow.
+
+const std = @import("std");
+const assert = std.debug.assert;
+const Allocator = std.mem.Allocator;
+const buffer = @import("../buffer.zig");
+const sys = @import("../sys.zig");
+const Loop = @import("../loop.zig").Loop;
+const Watch = @import("../loop.zig").Watch;
+const Op = @import("op.zig").Op;
+const IoWait = @import("op.zig").IoWait;
+const linux = std.os.linux;
+
+/// What a socket needs of its thread.
+pub const Context = struct {
+    allocator: Allocator,
+    loop: *Loop,
+    buffers: *buffer.Pool,
+};
+
+/// Result of an operation that has to wait; no errno is this large.
+pub const parked: i32 = -10_000;
+
+pub const Side = struct {
+    op: Op,
+    /// Told once, when the op has ended.
+    wait: ?*IoWait = null,
+    buffer: ?buffer.Buffer = null,
+    /// read: bytes that have come and were not taken; write: bytes accepted so far by this write.
+    bytes: usize = 0,
+};
+
+pub const Socket = struct {
+    context: *Context,
+    fd: sys.fd_t,
+    closing: bool = false,
+    /// accept and read
+    in: Side,
+    /// connect and write
+    out: Side,
+    watch: Watch,
+    read_size: buffer.ReadSize = .{},
+    /// A read that filled its buffer: more is there, so trying first pays.
+    likely_readable: bool = false,
+    /// Start of the bytes in `in.buffer` that were not taken yet.
+    taken: usize = 0,
+
+    /// Takes ownership of `fd`; on error it is the caller's still.
+    fn create(context: *Context, fd: sys.fd_t) error{OutOfMemory}!*Socket {
+        const self = try context.allocator.create(Socket);
+        self.* = .{
+            .context = context,
+            .fd = fd,
+            .in = .{ .op = .{ .fd = fd, .doneFn = inDone } },
+            .out = .{ .op = .{ .fd = fd, .doneFn = outDone } },
+            .watch = .{ .ops = undefined },
+        };
+        self.watch.ops = .{ &self.in.op, &self.out.op };
+        return self;
+    }
+
+    pub const Opened = union(enum) { socket: *Socket, errno: i32 };
+
+    /// Binds and listens. `errno` says which call's failure it was by its value alone, as in Node.
+    pub fn listen(context: *Context, address: *const sys.Address, backlog: u32, reuse_port: bool) error{OutOfMemory}!Opened {
+        const fd = sys.socket(address.any.family, context.loop.wantsNonblocking());
+        if (fd < 0) return .{ .errno = fd };
+        var rc = sys.setOption(fd, linux.SOL.SOCKET, linux.SO.REUSEADDR, 1);
+        if (rc >= 0 and reuse_port) rc = sys.setOption(fd, linux.SOL.SOCKET, linux.SO.REUSEPORT, 1);
+        if (rc >= 0) rc = sys.bind(fd, address);
+        if (rc >= 0) rc = sys.listen(fd, backlog);
+        if (rc < 0) {
+            sys.close(fd);
+            return .{ .errno = rc };
+        }
+        return adopt(context, fd);
+    }
+
+    /// A new socket that will connect to `address`; `startConnect` begins.
+    pub fn open(context: *Context, address: *const sys.Address) error{OutOfMemory}!Opened {
+        const fd = sys.socket(address.any.family, context.loop.wantsNonblocking());
+        if (fd < 0) return .{ .errno = fd };
+        const opened = try adoptUnwatched(context, fd);
+        opened.socket.out.op.address = address.*;
+        return opened;
+    }
+
+    /// A socket for a descriptor that `accept` gave.
+    pub fn adopt(context: *Context, fd: sys.fd_t) error{OutOfMemory}!Opened {
+        const opened = try adoptUnwatched(context, fd);
+        context.loop.watch(&opened.socket.watch, fd);
+        return opened;
+    }
+
+    fn adoptUnwatched(context: *Context, fd: sys.fd_t) error{OutOfMemory}!Opened {
+        return .{ .socket = create(context, fd) catch |err| {
+            sys.close(fd);
+            return err;
+        } };
+    }
+
+    /// Result, or `parked`: then `wait` is told. The result is a descriptor for `adopt`.
+    pub fn startAccept(self: *Socket, wait: *IoWait) i32 {
+        assert(self.isIdle(&self.in));
+        self.in.op.kind = .accept;
+        return self.begin(&self.in, wait);
+    }
+
+    /// 0, a negative errno, or `parked`.
+    pub fn startConnect(self: *Socket, wait: *IoWait) i32 {
+        assert(self.isIdle(&self.out));
+        const op = &self.out.op;
+        op.kind = .connect;
+        if (self.context.loop.wantsNonblocking()) {
+            const rc = sys.connect(self.fd, &op.address);
+            if (rc < 0 and rc != sys.negative(.INPROGRESS)) return rc;
+            // Watched only now: an unconnected socket reports a hang-up.
+            self.context.loop.watch(&self.watch, self.fd);
+        }
+        return self.begin(&self.out, wait);
+    }
+
+    /// Number of bytes that `take` will give, 0 at end of stream, a negative errno, or `parked`.
+    pub fn startRead(self: *Socket, wait: *IoWait, max: usize) error{OutOfMemory}!i32 {
+        assert(self.isIdle(&self.in));
+        const side = &self.in;
+        if (side.bytes > 0) return @intCast(@min(side.bytes, max));
+        const size: usize = @min(max, self.read_size.size);
+        if (side.buffer) |b| if (b.len < size) self.giveBack(side);
+        const bytes = side.buffer orelse try self.context.buffers.take(size);
+        side.buffer = bytes;
+        side.op.kind = .recv;
+        side.op.buffer = bytes[0..@min(bytes.len, size)];
+        if (self.likely_readable and !self.context.loop.wantsNonblocking()) {
+            const result = side.op.attempt();
+            if (result != sys.negative(.AGAIN)) return self.readEnded(result);
+            self.likely_readable = false;
+        }
+        const result = self.begin(side, wait);
+        return if (result == parked) parked else self.readEnded(result);
+    }
+
+    /// Moves bytes that a read brought into `destination`; returns how many.
+    pub fn take(self: *Socket, destination: []u8) usize {
+        const side = &self.in;
+        const n = @min(side.bytes, destination.len);
+        if (n == 0) return 0;
+        @memcpy(destination[0..n], side.buffer.?[self.taken..][0..n]);
+        self.taken += n;
+        side.bytes -= n;
+        return n;
+    }
+
+    /// Sends what the kernel takes at once and copies a first part of the rest. Returns bytes.len, a negative errno, or
+    /// `parked`: the result told later is how many bytes were sent in all, from 1 to bytes.len.
+    pub fn startWrite(self: *Socket, wait: *IoWait, bytes: []const u8) error{OutOfMemory}!i32 {
+        assert(self.isIdle(&self.out));
+        const side = &self.out;
+        const sent = sys.send(self.fd, bytes);
+        if (sent == bytes.len) return sent;
+        if (sent < 0 and sent != sys.negative(.AGAIN)) return sent;
+        const done: usize = if (sent < 0) 0 else @intCast(sent);
+        const rest = bytes[done..];
+        const copy = try self.context.buffers.take(rest.len);
+        const n = @min(copy.len, rest.len);
+        @memcpy(copy[0..n], rest[0..n]);
+        side.buffer = copy;
+        side.bytes = done;
+        side.op.kind = .send;
+        side.op.buffer = copy[0..n];
+        self.context.loop.startWaiting(&side.op);
+        return park(side, wait);
+    }
+
+    pub fn shutdown(self: *Socket, how: i32) i32 {
+        return sys.shutdown(self.fd, how);
+    }
+
+    /// Ends the op of `side` early; its waiter is told as ever, with -ECANCELED or a result.
+    pub fn cancel(self: *Socket, side: *Side) void {
+        self.context.loop.cancel(&side.op);
+    }
+
+    /// Ends what is in flight and gives the socket up: the caller must not use it again.
+    pub fn close(self: *Socket) void {
+        assert(!self.closing);
+        self.closing = true;
+        self.context.loop.cancel(&self.in.op);
+        self.context.loop.cancel(&self.out.op);
+        self.destroyIfDone();
+    }
+
+    pub fn isIdle(_: *const Socket, side: *const Side) bool {
+        return side.op.state == .idle;
+    }
+
+    fn begin(self: *Socket, side: *Side, wait: *IoWait) i32 {
+        if (self.context.loop.start(&side.op)) |result| return result;
+        return park(side, wait);
+    }
+
+    fn park(side: *Side, wait: *IoWait) i32 {
+        wait.waiter.arm();
+        side.wait = wait;
+        return parked;
+    }
+
+    fn readEnded(self: *Socket, result: i32) i32 {
+        const side = &self.in;
+        if (result <= 0) {
+            self.giveBack(side);
+            return result;
+        }
+        const n: usize = @intCast(result);
+        self.taken = 0;
+        side.bytes = n;
+        self.likely_readable = n == side.op.buffer.len;
+        self.read_size.record(n, side.op.buffer.len);
+        return result;
+    }
+
+    /// The write's result, or null while part of it is still on its way.
+    fn writeEnded(self: *Socket, result: i32) ?i32 {
+        const side = &self.out;
+        if (result < 0) {
+            self.giveBack(side);
+            return result;
+        }
+        const n: usize = @intCast(result);
+        side.bytes += n;
+        side.op.buffer = side.op.buffer[n..];
+        if (side.op.buffer.len > 0 and !self.closing) {
+            const more = self.context.loop.start(&side.op) orelse return null;
+            return self.writeEnded(more);
+        }
+        self.giveBack(side);
+        return @intCast(side.bytes);
+    }
+
+    fn giveBack(self: *Socket, side: *Side) void {
+        if (side.buffer) |b| self.context.buffers.give(b);
+        side.buffer = null;
+    }
+
+    fn inDone(op: *Op) void {
+        const side: *Side = @fieldParentPtr("op", op);
+        const self: *Socket = @fieldParentPtr("in", side);
+        const result = if (op.kind == .accept) op.result else self.readEnded(op.result);
+        self.tell(side, result);
+    }
+
+    fn outDone(op: *Op) void {
+        const side: *Side = @fieldParentPtr("op", op);
+        const self: *Socket = @fieldParentPtr("out", side);
+        const result = if (op.kind == .connect) op.result else self.writeEnded(op.result) orelse return;
+        self.tell(side, result);
+    }
+
+    fn tell(self: *Socket, side: *Side, result: i32) void {
+        // A closed socket has no results: what came is dropped with it, an accepted connection too.
+        if (self.closing and side.op.kind == .accept and result >= 0) sys.close(result);
+        if (side.wait) |wait| {
+            side.wait = null;
+            wait.result = if (self.closing) sys.negative(.CANCELED) else result;
+            wait.waiter.wake();
+        }
+        if (self.closing) self.destroyIfDone();
+    }
+
+    fn destroyIfDone(self: *Socket) void {
+        assert(self.closing);
+        if (self.in.op.state != .idle or self.out.op.state != .idle) return;
+        self.giveBack(&self.in);
+        self.giveBack(&self.out);
+        self.context.loop.unwatch(&self.watch, self.fd);
+        sys.close(self.fd);
+        self.context.allocator.destroy(self);
+    }
+};

@@ -1,0 +1,35 @@
+//! Root of the shared library: exports every function of abi/ as `zc_` plus its name, and the version that the package
+//! checks. Nothing is implemented here.
+
+const std = @import("std");
+
+pub const groups = .{
+    @import("abi/env.zig").exports,
+    @import("abi/channel.zig").exports,
+    @import("abi/tcp.zig").exports,
+};
+
+comptime {
+    for (groups) |group| {
+        for (@typeInfo(group).@"struct".decls) |decl| {
+            @export(&@field(group, decl.name), .{ .name = "zc_" ++ decl.name });
+        }
+    }
+    @export(&abi_version, .{ .name = "zc_abi_version" });
+}
+
+/// Fingerprint of all signatures, layouts and codes, as the generated description carries it.
+fn abi_version() callconv(.c) u32 {
+    return comptime @import("manifest.zig").fingerprint();
+}
+
+test {
+    _ = @import("env.zig");
+    _ = @import("handle.zig");
+    _ = @import("ring.zig");
+    _ = @import("buffer.zig");
+    _ = @import("loop.zig");
+    _ = @import("slot.zig");
+    _ = @import("host.zig");
+    _ = @import("io/tcp.zig");
+}

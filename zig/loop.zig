@@ -1,0 +1,157 @@
+//! Loop: the one place where the core meets the kernel's events, over libxev. It chooses io_uring, or epoll where io_uring is
+//! refused, and gives both the same face: start an op, cancel it, arm one timer, tick.
+//!
+//! Rules every backend keeps:
+//!  * `tick` only collects; an op's owner is told by `deliver`, after the tick, so owners may close, cancel and start
+//!    anything.
+//!  * An op that was started ends exactly once, also when it is cancelled; until then it stays in place.
+//!  * A cancelled op may still end with a result.
+
+const std = @import("std");
+const assert = std.debug.assert;
+const sys = @import("sys.zig");
+const Op = @import("io/op.zig").Op;
+const Epoll = @import("io/epoll.zig").Epoll;
+const IoUring = @import("io/io_uring.zig").IoUring;
+pub const Watch = @import("io/epoll.zig").Watch;
+
+pub const Backend = enum(u8) { io_uring, epoll };
+
+pub const Loop = struct {
+    impl: union(Backend) { io_uring: IoUring, epoll: Epoll },
+    finished: Op.Queue = .{},
+    /// Ops started and not yet delivered.
+    in_flight: u32 = 0,
+
+    pub const Error = error{ Unavailable, SystemResources };
+
+    /// `backend` null: io_uring where it can be had, otherwise epoll. The loop must not be moved once it has ticked.
+    pub fn init(backend: ?Backend) Error!Loop {
+        if (backend == .epoll) return .{ .impl = .{ .epoll = try Epoll.init() } };
+        const ring = IoUring.init() catch |err| switch (err) {
+            error.Unavailable => {
+                if (backend != null) return error.Unavailable;
+                return .{ .impl = .{ .epoll = try Epoll.init() } };
+            },
+            else => |e| return e,
+        };
+        return .{ .impl = .{ .io_uring = ring } };
+    }
+
+    pub fn deinit(self: *Loop) void {
+        switch (self.impl) {
+            inline else => |*impl| impl.deinit(),
+        }
+        self.* = undefined;
+    }
+
+    /// Whether descriptors must be non-blocking: epoll calls them itself.
+    pub inline fn wantsNonblocking(self: *const Loop) bool {
+        return self.impl == .epoll;
+    }
+
+    pub fn watch(self: *Loop, w: *Watch, fd: sys.fd_t) void {
+        switch (self.impl) {
+            .io_uring => {},
+            .epoll => |*epoll| epoll.watch(w, fd),
+        }
+    }
+
+    pub fn unwatch(self: *Loop, w: *Watch, fd: sys.fd_t) void {
+        switch (self.impl) {
+            .io_uring => {},
+            .epoll => |*epoll| epoll.unwatch(w, fd),
+        }
+    }
+
+    /// Starts an idle op whose kind, fd and buffer are set. Returns its result if it could be had at once, otherwise null:
+    /// then `doneFn` is called after a later tick.
+    pub fn start(self: *Loop, op: *Op) ?i32 {
+        assert(op.state == .idle);
+        if (self.impl == .epoll) {
+            const result = op.attempt();
+            if (result != sys.negative(.AGAIN)) return result;
+        }
+        self.startWaiting(op);
+        return null;
+    }
+
+    /// As `start`, for an op that is known to have to wait.
+    pub fn startWaiting(self: *Loop, op: *Op) void {
+        assert(op.state == .idle);
+        op.state = .in_flight;
+        self.in_flight += 1;
+        switch (self.impl) {
+            .io_uring => |*ring| ring.submit(op),
+            .epoll => {},
+        }
+    }
+
+    /// Ends an op early. It still ends through `doneFn`: with -ECANCELED, or with a result that was already under way.
+    pub fn cancel(self: *Loop, op: *Op) void {
+        if (op.state != .in_flight) return;
+        op.state = .cancelling;
+        switch (self.impl) {
+            .io_uring => |*ring| ring.cancel(op),
+            .epoll => {
+                op.result = sys.negative(.CANCELED);
+                op.state = .finished;
+                self.finished.push(op);
+            },
+        }
+    }
+
+    /// The loop wakes at `deadline` (monotonic nanoseconds), or earlier.
+    pub fn armTimer(self: *Loop, deadline: u64) void {
+        switch (self.impl) {
+            inline else => |*impl| impl.armTimer(deadline),
+        }
+    }
+
+    /// Collects what has finished. With `wait`, sleeps until there is something.
+    pub fn tick(self: *Loop, wait: bool) Error!void {
+        switch (self.impl) {
+            inline else => |*impl| try impl.tick(wait, &self.finished),
+        }
+    }
+
+    /// Tells the owners of finished ops. What they start or cancel meanwhile ends in a later call.
+    pub fn deliver(self: *Loop) void {
+        var batch = self.finished;
+        self.finished = .{};
+        while (batch.pop()) |op| {
+            assert(op.state == .finished);
+            op.state = .idle;
+            self.in_flight -= 1;
+            op.doneFn(op);
+        }
+    }
+};
+
+test "a loop without anything to do ticks and ends" {
+    for ([_]Backend{ .io_uring, .epoll }) |backend| {
+        var loop = Loop.init(backend) catch |err| switch (err) {
+            error.Unavailable => continue,
+            else => return err,
+        };
+        defer loop.deinit();
+        try loop.tick(false);
+        loop.deliver();
+        try std.testing.expectEqual(0, loop.in_flight);
+    }
+}
+
+test "the timer wakes a waiting tick, not early, and moves forward" {
+    for ([_]Backend{ .io_uring, .epoll }) |backend| {
+        var loop = Loop.init(backend) catch |err| switch (err) {
+            error.Unavailable => continue,
+            else => return err,
+        };
+        defer loop.deinit();
+        const deadline = sys.now() + 3 * std.time.ns_per_ms;
+        loop.armTimer(deadline + 3600 * std.time.ns_per_s);
+        try loop.tick(false);
+        loop.armTimer(deadline);
+        while (sys.now() < deadline) try loop.tick(true);
+    }
+}

@@ -1,0 +1,143 @@
+//! Slot: the operation table's entry for one wait on behalf of TypeScript.
+//!
+//! TypeScript owns the numbers: it takes a free slot, makes a token of slot and generation, and starts one operation with
+//! it. `idle -> busy -> idle`; the way back is one ring entry that carries the token, or a cancel that says it took the
+//! operation back. A token whose slot is busy is refused, and an entry whose generation is old is ignored by TypeScript,
+//! so nothing is ever delivered to the wrong waiter.
+
+const std = @import("std");
+const assert = std.debug.assert;
+const Channel = @import("channel.zig").Channel;
+const Env = @import("env.zig").Env;
+const IoWait = @import("io/op.zig").IoWait;
+const Socket = @import("io/tcp.zig").Socket;
+const Side = @import("io/tcp.zig").Side;
+const Timer = @import("timer.zig").Timer;
+const Waiter = @import("waiter.zig").Waiter;
+const code = @import("code.zig");
+
+/// A message is the number of a place in the TypeScript channel's own table of values.
+pub const ValueChannel = Channel(u32, .{ .capacity = null });
+
+pub const Slot = struct {
+    env: *Env,
+    token: u32 = 0,
+    target: Target = .idle,
+    node: ValueChannel.Node = .{ .waiter = .{ .wakeFn = channelWake } },
+    timer: Timer = .{ .fireFn = timerFire },
+    io: IoWait = .{ .waiter = .{ .wakeFn = ioWake } },
+
+    pub const Target = union(enum) {
+        idle,
+        send: *ValueChannel,
+        recv: *ValueChannel,
+        sleep,
+        /// A wait whose result is complete as it comes.
+        plain: struct { socket: *Socket, side: *Side },
+        /// The result is a descriptor, to become a socket.
+        accept: *Socket,
+        /// The end of a native coroutine.
+        frame,
+    };
+
+    pub const index_bits = 22;
+    pub const max_slots = 1 << index_bits;
+
+    pub fn complete(slot: *Slot, status: i32, value: f64) void {
+        assert(slot.target != .idle);
+        slot.target = .idle;
+        slot.env.ring.push(slot.token, status, value);
+    }
+
+    fn channelWake(w: *Waiter) void {
+        const node: *ValueChannel.Node = @fieldParentPtr("waiter", w);
+        const slot: *Slot = @fieldParentPtr("node", node);
+        w.state = .idle;
+        if (node.outcome == .closed) return slot.complete(code.closed, 0);
+        slot.complete(if (slot.target == .recv) @intCast(node.value) else 0, 0);
+    }
+
+    fn timerFire(t: *Timer) void {
+        const slot: *Slot = @fieldParentPtr("timer", t);
+        slot.complete(0, 0);
+    }
+
+    fn ioWake(w: *Waiter) void {
+        const io: *IoWait = @fieldParentPtr("waiter", w);
+        const slot: *Slot = @fieldParentPtr("io", io);
+        w.state = .idle;
+        if (slot.target != .accept or io.result < 0) return slot.complete(io.result, 0);
+        const handle = slot.env.adoptSocket(io.result);
+        if (handle == 0) return slot.complete(slot.env.ring.shared.errno, 0);
+        slot.complete(0, @floatFromInt(handle));
+    }
+
+    /// Takes the operation back. True: it is over and no entry will come. False: an entry comes, or has come.
+    pub fn cancel(slot: *Slot) bool {
+        const taken_back = switch (slot.target) {
+            .idle, .frame => return false,
+            .send => |channel| channel.cancelSend(&slot.node),
+            .recv => |channel| channel.cancelRecv(&slot.node),
+            .sleep => sleep: {
+                slot.env.timers.remove(&slot.timer);
+                break :sleep true;
+            },
+            .plain => |target| io: {
+                target.socket.cancel(target.side);
+                break :io false;
+            },
+            .accept => |socket| io: {
+                socket.cancel(&socket.in);
+                break :io false;
+            },
+        };
+        if (taken_back) slot.target = .idle;
+        return taken_back;
+    }
+};
+
+/// Slots in blocks that never move, since waiters are linked into lists.
+pub const Slots = struct {
+    blocks: std.ArrayList(*[block_len]Slot) = .empty,
+
+    const block_len = 256;
+
+    pub fn deinit(slots: *Slots, allocator: std.mem.Allocator) void {
+        for (slots.blocks.items) |block| allocator.destroy(block);
+        slots.blocks.deinit(allocator);
+    }
+
+    pub fn capacity(slots: *const Slots) u32 {
+        return @intCast(slots.blocks.items.len * block_len);
+    }
+
+    /// Afterwards there are at least `count` slots.
+    pub fn reserve(slots: *Slots, allocator: std.mem.Allocator, env: *Env, count: u32) error{OutOfMemory}!void {
+        while (slots.capacity() < count) {
+            try slots.blocks.ensureUnusedCapacity(allocator, 1);
+            const block = try allocator.create([block_len]Slot);
+            for (block) |*slot| slot.* = .{ .env = env };
+            slots.blocks.appendAssumeCapacity(block);
+        }
+    }
+
+    /// The idle slot of `token`, marked with it; null when the token's slot does not exist or is busy.
+    pub inline fn claim(slots: *Slots, token: u32) ?*Slot {
+        const slot = slots.at(token) orelse return null;
+        if (slot.target != .idle) return null;
+        slot.token = token;
+        return slot;
+    }
+
+    /// The slot that `token` started an operation in, if it is busy with that.
+    pub fn busy(slots: *Slots, token: u32) ?*Slot {
+        const slot = slots.at(token) orelse return null;
+        return if (slot.target != .idle and slot.token == token) slot else null;
+    }
+
+    inline fn at(slots: *Slots, token: u32) ?*Slot {
+        const index = token & (Slot.max_slots - 1);
+        if (index >= slots.capacity()) return null;
+        return &slots.blocks.items[index / block_len][index % block_len];
+    }
+};
