@@ -1,0 +1,88 @@
+// `npm test`: set-up, build, every checker and every test, one step after the other. A failing step is shown whole and the
+// rest still runs. The last line is `N passed, N failed`: each test counts, and the build and each checker count as one.
+//
+//   node scripts/test.mjs --emulate aarch64-linux-musl    only the core's tests, for that target under qemu-user
+
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { run } from "./exec.mjs";
+import { devProgram, SetupError, setUp } from "./setup.mjs";
+
+const limitSeconds = 300;
+const total = { passed: 0, failed: 0 };
+
+const emulated = process.argv[2] === "--emulate" ? process.argv[3] : undefined;
+try {
+  const tools = await setUp({ bun: !emulated, dev: !emulated });
+  for (const step of emulated ? emulationSteps(tools, emulated) : allSteps(tools)) await perform(tools, step);
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error;
+  console.error(`\nset-up stopped: ${error.message}`);
+  total.failed += 1;
+}
+console.log(`\n${total.passed} passed, ${total.failed} failed`);
+process.exitCode = total.failed === 0 ? 0 : 1;
+
+/** A step is `{ name, command, args, count }`; `count` reads the tests' numbers off what it printed. */
+function allSteps({ root, zig, bun }) {
+  const script = (name, ...args) => ({ command: process.execPath, args: [devProgram(name), ...args], count: oneCheck });
+  const sources = ["build.zig", "build.zig.zon", "zig", "bench", "test", "examples"].filter((name) => existsSync(join(root, name)));
+  const ioTests = readdirSync(join(root, "test")).filter((name) => /^io.*\.test\.ts$/.test(name));
+  const steps = [
+    { name: "build the library", command: process.execPath, args: [join("scripts", "build.mjs")], count: oneCheck },
+    { name: "zig fmt", command: zig, args: ["fmt", "--check", ...sources], count: oneCheck },
+    zigTests(zig, "zig tests, Debug", []),
+    zigTests(zig, "zig tests, ReleaseSafe", ["-Doptimize=ReleaseSafe"]),
+    { name: "tsc", ...script("tsc", "--noEmit") },
+    { name: "biome", ...script("biome", "check", ".") },
+    { name: "bun tests", command: bun, args: ["test", "./test/"], count: bunCount },
+  ];
+  if (process.platform === "linux") {
+    const args = ["test", ...ioTests.map((name) => `./test/${name}`)];
+    steps.push({ name: "bun IO tests on epoll", command: bun, args, env: { ZIGCORO_BACKEND: "epoll" }, count: bunCount });
+  }
+  return steps;
+}
+
+function emulationSteps({ zig }, target) {
+  return [zigTests(zig, `zig tests, ${target} under qemu`, [`-Dtarget=${target}`, "-fqemu"])];
+}
+
+function zigTests(command, name, options) {
+  return { name, command, args: ["build", "test", "--summary", "all", ...options], count: zigCount };
+}
+
+async function perform(tools, { name, command, args, env, count }) {
+  const beat = (seconds) => seconds % 15 === 0 && console.log(`       ${name}: ${seconds} s`);
+  const options = { cwd: tools.root, env: { ...tools.env, ...env, NO_COLOR: "1" }, limit: limitSeconds, beat };
+  const { code, output, timedOut, seconds } = await run(command, args, options);
+  const { passed, failed } = count(code, output);
+  total.passed += passed;
+  // Whatever a summary says, a step that did not end well, or a suite without a single test, has failed.
+  const wrong = failed > 0 || code !== 0 || passed === 0;
+  total.failed += wrong ? Math.max(failed, 1) : 0;
+  console.log(
+    `${wrong ? "FAILED" : "ok    "} ${name}: ${passed} passed${wrong ? `, ${Math.max(failed, 1)} failed` : ""}, ${seconds.toFixed(1)} s`,
+  );
+  if (!wrong) return;
+  console.log(output.replace(/^/gm, "       | ").trimEnd());
+  console.log(`       ${timedOut ? `stopped after ${limitSeconds} s` : `exit code ${code}`}: ${[command, ...args].join(" ")}`);
+}
+
+function oneCheck(code) {
+  return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+}
+
+/** Zig: "Build Summary: 3/5 steps succeeded (1 failed); 4/7 tests passed (1 skipped, 1 failed, 1 crashed)". */
+function zigCount(_code, output) {
+  const found = /; (\d+)\/(\d+) tests passed(?:.*?(\d+) skipped)?/.exec(output);
+  if (!found) return { passed: 0, failed: 0 };
+  const [passed, all, skipped] = found.slice(1).map((digits) => Number(digits || 0));
+  return { passed, failed: all - passed - skipped };
+}
+
+/** Bun: lines " 12 pass", " 1 fail" and " 1 error" (an error outside every test) at the end. */
+function bunCount(_code, output) {
+  const last = (word) => Number([...output.matchAll(new RegExp(`^ *(\\d+) ${word}s?$`, "gm"))].pop()?.[1] || 0);
+  return { passed: last("pass"), failed: last("fail") + last("error") };
+}
