@@ -3,6 +3,7 @@
 import { type Args, type Command, ReplyError, wrongArity } from "./command.ts";
 import { matches } from "./glob.ts";
 import { MAX_BULK_BYTES, MAX_CONNECTIONS } from "./limits.ts";
+import { integer } from "./numbers.ts";
 import type { Session } from "./session.ts";
 
 export const admin: Command[] = [
@@ -49,8 +50,7 @@ export const admin: Command[] = [
     arity: 2,
     flags: ["fast"],
     run({ replies }, args) {
-      if (!/^-?\d{1,9}$/.test(args[1])) throw new ReplyError("ERR invalid DB index");
-      if (args[1] !== "0") throw new ReplyError("ERR DB index is out of range");
+      if (integer(args[1]) !== 0) throw new ReplyError("ERR DB index is out of range");
       replies.status("OK");
     },
   },

@@ -32,11 +32,15 @@ export function execute(session: Session, args: string[]): Suspending | undefine
 function find(session: Session, args: string[]): Command {
   const name = args[0] as string;
   const command = byName.get(name) ?? byName.get(name.toLowerCase());
-  if (command === undefined) throw unknownCommand(name, args);
+  if (command === undefined) {
+    // A web page can make a browser send this. Nothing behind its head shall be taken for commands.
+    if (/^(post|host:)$/i.test(name)) session.closing = true;
+    throw unknownCommand(name, args);
+  }
   if (command.arity < 0 ? args.length < -command.arity : args.length !== command.arity) throw wrongArity(command.name);
   if (session.subscriptions.size > 0 && !command.flags.includes("subscriber")) {
     const allowed = "(P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
-    throw new ReplyError(`ERR Can't execute '${name}': only ${allowed}`);
+    throw new ReplyError(`ERR Can't execute '${command.name}': only ${allowed}`);
   }
   return command;
 }
@@ -61,7 +65,7 @@ function describe({ replies }: Session, args: Args): undefined {
 
 function describeOne(replies: Session["replies"], command: Command | undefined): void {
   if (command === undefined) {
-    replies.nilArray();
+    replies.bulk(undefined);
     return;
   }
   const flags = command.flags.filter((flag) => flag !== "subscriber");

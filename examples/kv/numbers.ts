@@ -41,7 +41,7 @@ export function negated(text: string): string {
 /** When something happens in `amount` units of `unit` milliseconds. Throws ReplyError naming `command` when that is out of range. */
 export function deadline(amount: number, unit: number, now: number, command: string): number {
   const at = now + amount * unit;
-  if (Math.abs(at) >= MAX_MS || Math.abs(amount * unit) >= MAX_MS) throw new ReplyError(`ERR invalid expire time in '${command}' command`);
+  if (at >= MAX_MS || Math.abs(amount * unit) > MAX_MS) throw new ReplyError(`ERR invalid expire time in '${command}' command`);
   return at;
 }
 
