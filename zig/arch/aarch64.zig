@@ -1,0 +1,181 @@
+//! The switch for aarch64 in the AAPCS64 and Apple's variant of it. It touches registers and the initial frame only.
+//!
+//! `switchContext` is inlined and tells the compiler that every register changes, so that the compiler spills what is
+//! live at that place and nothing else. It ends in `br`, never in `ret`: calls and returns stay paired and the return
+//! predictor stays right. It pushes nothing, so Apple's red zone below the old stack pointer stays whole.
+//!
+//! x18 is the platform's on Apple systems and never touched here; elsewhere the compiler may keep a value in it, so
+//! there it counts as changed. FPCR belongs to the thread, not to the coroutine: who changes it restores it before
+//! suspending, as before any call.
+//!
+//! The frame that a new coroutine starts on:
+//!
+//!     top (aligned to 16) ->  +---------------------+
+//!                             | 0  return address   |  +24   both zero: a walk by
+//!                             | 0  frame pointer    |  +16   frame pointers ends here
+//!                             | argument            |  +8
+//!     sp ------------------>  | entry               |  +0    aligned to 16, as sp always is
+//!                             +---------------------+
+//!                             | entry's own frame   |        grows downwards
+//!
+//! `start` reads that frame and calls `entry(argument)`. Its return address is marked undefined for unwinders, and the
+//! frame pointer and the link register start as zero.
+
+const std = @import("std");
+const builtin = @import("builtin");
+
+pub const stack_alignment = 16;
+
+/// A coroutine that is not running: where to go on.
+pub const Context = extern struct {
+    sp: usize,
+    fp: usize,
+    pc: usize,
+};
+
+/// What `initContext` puts at the top of a stack.
+pub const Frame = extern struct {
+    entry: Entry,
+    argument: *anyopaque,
+    end_frame_pointer: usize = 0,
+    end_return_address: usize = 0,
+};
+
+pub const Entry = *const fn (argument: *anyopaque) callconv(.c) noreturn;
+
+comptime {
+    std.debug.assert(@offsetOf(Context, "sp") == 0);
+    std.debug.assert(@offsetOf(Context, "fp") == 8); // one `ldp` loads both
+    std.debug.assert(@offsetOf(Context, "pc") == 16);
+    std.debug.assert(@sizeOf(Context) == 24);
+    std.debug.assert(@offsetOf(Frame, "entry") == 0);
+    std.debug.assert(@offsetOf(Frame, "argument") == 8); // one `ldp` loads both
+    std.debug.assert(@offsetOf(Frame, "end_frame_pointer") == 16);
+    std.debug.assert(@offsetOf(Frame, "end_return_address") == 24);
+    std.debug.assert(@sizeOf(Frame) == 32 and @sizeOf(Frame) % stack_alignment == 0);
+}
+
+/// Builds the initial frame below `top`, which is aligned to 16. Switching to the result calls `entry(argument)`.
+pub fn initContext(top: usize, entry: Entry, argument: *anyopaque) Context {
+    std.debug.assert(top % stack_alignment == 0);
+    const frame: *Frame = @ptrFromInt(top - @sizeOf(Frame));
+    frame.* = .{ .entry = entry, .argument = argument };
+    return .{ .sp = @intFromPtr(frame), .fp = 0, .pc = @intFromPtr(&start) };
+}
+
+fn start() callconv(.naked) noreturn {
+    if (builtin.unwind_tables != .none or !builtin.strip_debug_info) asm volatile (".cfi_undefined lr");
+    asm volatile (
+        \\ ldp x1, x0, [sp]
+        \\ mov x30, xzr
+        \\ blr x1
+        \\ brk #1
+    );
+}
+
+/// Saves where we are into `from` and goes on at `to`. Returns when somebody switches to `from`.
+pub inline fn switchContext(from: *Context, to: *const Context) void {
+    // The two inputs are outputs too: an input alone counts as unchanged, whatever the clobbers say.
+    var from_after: usize = undefined;
+    var to_after: usize = undefined;
+    asm volatile (
+        \\ adr x9, 0f
+        \\ mov x10, sp
+        \\ stp x10, x29, [x0]
+        \\ str x9, [x0, #16]
+        \\ ldp x10, x29, [x1]
+        \\ ldr x9, [x1, #16]
+        \\ mov sp, x10
+        \\ br x9
+        \\0:
+        : [from_after] "={x0}" (from_after),
+          [to_after] "={x1}" (to_after),
+        : [from] "{x0}" (from),
+          [to] "{x1}" (to),
+        : everything);
+}
+
+/// All but the stack pointer and the frame pointer, which the routine itself saves.
+const everything: std.builtin.assembly.Clobbers = .{
+    .nzcv = true,
+    .x2 = true,
+    .x3 = true,
+    .x4 = true,
+    .x5 = true,
+    .x6 = true,
+    .x7 = true,
+    .x8 = true,
+    .x9 = true,
+    .x10 = true,
+    .x11 = true,
+    .x12 = true,
+    .x13 = true,
+    .x14 = true,
+    .x15 = true,
+    .x16 = true,
+    .x17 = true,
+    .x18 = !builtin.os.tag.isDarwin(),
+    .x19 = true,
+    .x20 = true,
+    .x21 = true,
+    .x22 = true,
+    .x23 = true,
+    .x24 = true,
+    .x25 = true,
+    .x26 = true,
+    .x27 = true,
+    .x28 = true,
+    .lr = true, // `.x30` is not known to LLVM by that name and would be dropped without a word
+    .z0 = true,
+    .z1 = true,
+    .z2 = true,
+    .z3 = true,
+    .z4 = true,
+    .z5 = true,
+    .z6 = true,
+    .z7 = true,
+    .z8 = true,
+    .z9 = true,
+    .z10 = true,
+    .z11 = true,
+    .z12 = true,
+    .z13 = true,
+    .z14 = true,
+    .z15 = true,
+    .z16 = true,
+    .z17 = true,
+    .z18 = true,
+    .z19 = true,
+    .z20 = true,
+    .z21 = true,
+    .z22 = true,
+    .z23 = true,
+    .z24 = true,
+    .z25 = true,
+    .z26 = true,
+    .z27 = true,
+    .z28 = true,
+    .z29 = true,
+    .z30 = true,
+    .z31 = true,
+    .p0 = true,
+    .p1 = true,
+    .p2 = true,
+    .p3 = true,
+    .p4 = true,
+    .p5 = true,
+    .p6 = true,
+    .p7 = true,
+    .p8 = true,
+    .p9 = true,
+    .p10 = true,
+    .p11 = true,
+    .p12 = true,
+    .p13 = true,
+    .p14 = true,
+    .p15 = true,
+    .fpcr = true,
+    .fpsr = true,
+    .ffr = true,
+    .memory = true,
+};
