@@ -1,9 +1,8 @@
 // The server of examples/kv over real sockets: pipelines, partial requests, large values, blocking, messages, expiry, shutdown.
 
 import { describe, expect, test } from "bun:test";
-import { asyncio, run, xasync, xawait } from "zigcoro";
+import { asyncio, type Coroutine, run, xasync, xawait } from "zigcoro";
 import { Client, ReplyFailure } from "../examples/kv/client.ts";
-import type { Suspending } from "../examples/kv/command.ts";
 import { Server } from "../examples/kv/server.ts";
 
 /** What a test gets: a server, and clients that are closed after it. */
@@ -11,19 +10,19 @@ class Bench {
   #clients: Client[] = [];
   constructor(readonly server: Server) {}
 
-  *client(): Suspending<Client> {
+  *client(): Coroutine<Client> {
     const client = yield* Client.connect(this.server.port, this.server.host);
     this.#clients.push(client);
     return client;
   }
 
   /** Goes on when the server has come to a state: asks it in turns, each a round trip in which its coroutines run. */
-  *reaches(state: () => boolean): Suspending {
+  *reaches(state: () => boolean): Coroutine<void> {
     const probe = yield* this.client();
     while (!state()) yield* probe.call("PING");
   }
 
-  *close(): Suspending {
+  *close(): Coroutine<void> {
     for (const client of this.#clients) client.close();
     expect(yield* this.server.close()).toBe(0);
     expect([this.server.sessions.size, this.server.coroutines, this.server.waiters.size]).toEqual([0, 0, 0]);
@@ -31,8 +30,8 @@ class Bench {
 }
 
 /** A test against a server of its own; afterwards nothing of it may be left. */
-function serverTest(name: string, body: (bench: Bench) => Suspending, timeoutMs = 20_000): void {
-  function* main(): Suspending {
+function serverTest(name: string, body: (bench: Bench) => Coroutine<void>, timeoutMs = 20_000): void {
+  function* main(): Coroutine<void> {
     const server = yield* Server.listen(0, "127.0.0.1");
     const bench = new Bench(server);
     try {
@@ -47,7 +46,7 @@ function serverTest(name: string, body: (bench: Bench) => Suspending, timeoutMs 
 }
 
 /** Whether the server has closed the connection: what it still says is thrown away. */
-function* ended(client: Client): Suspending<boolean> {
+function* ended(client: Client): Coroutine<boolean> {
   try {
     for (;;) yield* client.receive();
   } catch (error) {
@@ -101,7 +100,7 @@ describe("requests", () => {
   });
 
   serverTest("of many connections at once do not mix", function* (bench) {
-    function* talk(number: number): Suspending {
+    function* talk(number: number): Coroutine<void> {
       const client = yield* bench.client();
       for (let i = 0; i < 50; i++) expect(yield* client.call("ECHO", `${number} ${i}`)).toBe(`${number} ${i}`);
     }
@@ -113,7 +112,7 @@ describe("requests", () => {
 
 describe("BLPOP", () => {
   /** A client that waits in BLPOP, when the server knows that it does. */
-  function* blocked(bench: Bench, ...args: string[]): Suspending<Client> {
+  function* blocked(bench: Bench, ...args: string[]): Coroutine<Client> {
     const client = yield* bench.client();
     const before = bench.server.waiters.size;
     yield* client.send([["BLPOP", ...args]]);
@@ -187,9 +186,20 @@ describe("BLPOP", () => {
     expect(yield* pusher.call("LRANGE", "k", "0", "-1")).toEqual(["b"]);
   });
 
+  serverTest("survives that a client leaves in the moment it is served", function* (bench) {
+    const pusher = yield* bench.client();
+    for (let i = 0; i < 50; i++) {
+      const leaver = yield* blocked(bench, "k", "0");
+      leaver.close();
+      expect(yield* pusher.call("RPUSH", "k", "x")).toBe(1);
+      yield* bench.reaches(() => bench.server.waiters.size === 0);
+      yield* pusher.call("DEL", "k");
+    }
+  });
+
   serverTest("gives each of many elements to exactly one of many", function* (bench) {
     const taken: string[] = [];
-    function* take(): Suspending {
+    function* take(): Coroutine<void> {
       const client = yield* bench.client();
       for (;;) {
         const [, value] = (yield* client.call("BLPOP", "k", "0")) as [string, string];
@@ -275,7 +285,7 @@ serverTest("keys that expire go though nobody asks for them", function* (bench) 
 
 describe("closing", () => {
   /** A server with one client of each kind, and itself closed by the body. */
-  function* open(): Suspending<{ server: Server; clients: Client[] }> {
+  function* open(): Coroutine<{ server: Server; clients: Client[] }> {
     const server = yield* Server.listen(0, "127.0.0.1");
     const clients: Client[] = [];
     for (let i = 0; i < 4; i++) clients.push(yield* Client.connect(server.port, server.host));
@@ -283,7 +293,7 @@ describe("closing", () => {
   }
 
   test("ends idle, blocked and subscribed connections, and everything is joined", () =>
-    run(function* (): Suspending {
+    run(function* (): Coroutine<void> {
       const { server, clients } = yield* open();
       const [idle, blocked, subscribed, half] = clients as [Client, Client, Client, Client];
       yield* subscribed.call("SUBSCRIBE", "a");
@@ -305,7 +315,7 @@ describe("closing", () => {
     }));
 
   test("lets replies that are on their way arrive", () =>
-    run(function* (): Suspending {
+    run(function* (): Coroutine<void> {
       const { server, clients } = yield* open();
       const reader = clients[0] as Client;
       const value = "x".repeat(8 * 1024 * 1024);
@@ -319,7 +329,7 @@ describe("closing", () => {
     }));
 
   test("cuts a client that does not take its replies", () =>
-    run(function* (): Suspending {
+    run(function* (): Coroutine<void> {
       const { server, clients } = yield* open();
       const sleeper = clients[0] as Client;
       yield* sleeper.call("SET", "k", "x".repeat(32 * 1024 * 1024));
@@ -331,7 +341,7 @@ describe("closing", () => {
     }));
 });
 
-function* connectError(port: number): Suspending<string> {
+function* connectError(port: number): Coroutine<string> {
   try {
     (yield* asyncio.TCP.connect({ port })).close();
     return "connected";

@@ -1,7 +1,6 @@
 // A small client: one coroutine calls a command and suspends until its reply is there. Used by the load and by the tests.
 
-import { asyncio, type Operation } from "zigcoro";
-import type { Suspending } from "./command.ts";
+import { asyncio, type Coroutine, type Operation } from "zigcoro";
 import { Inbox } from "./inbox.ts";
 
 export type Reply = string | number | null | Reply[] | ReplyFailure;
@@ -21,12 +20,12 @@ export class Client {
   #replies = new ReplyParser();
   constructor(readonly socket: Socket) {}
 
-  static *connect(port: number, host: string): Suspending<Client> {
+  static *connect(port: number, host: string): Coroutine<Client> {
     return new Client(yield* asyncio.TCP.connect({ port, host }));
   }
 
   /** Sends one command and gives its reply. Throws ReplyFailure for an error reply. */
-  *call(...args: string[]): Suspending<Reply> {
+  *call(...args: string[]): Coroutine<Reply> {
     yield* this.send([args]);
     const reply = yield* this.receive();
     if (reply instanceof ReplyFailure) throw reply;
@@ -34,7 +33,7 @@ export class Client {
   }
 
   /** Sends commands and gives their replies; errors are among them. */
-  *pipeline(commands: readonly (readonly string[])[]): Suspending<Reply[]> {
+  *pipeline(commands: readonly (readonly string[])[]): Coroutine<Reply[]> {
     yield* this.send(commands);
     const replies: Reply[] = [];
     for (let i = 0; i < commands.length; i++) replies.push(yield* this.receive());
@@ -47,7 +46,7 @@ export class Client {
   }
 
   /** The next reply, or a message after SUBSCRIBE. Throws when the server has closed the connection. */
-  *receive(): Suspending<Reply> {
+  *receive(): Coroutine<Reply> {
     for (;;) {
       const reply = this.#replies.next();
       if (reply !== undefined) return reply;

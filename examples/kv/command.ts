@@ -1,9 +1,7 @@
 // What a command is, and the error it answers with. The families (strings.ts, lists.ts ...) fill tables of these; commands.ts joins them.
 
+import type { Coroutine } from "zigcoro";
 import type { Session } from "./session.ts";
-
-/** What a command that suspends is made of: the connection's coroutine goes through it with `yield*`. */
-export type Suspending<T = void> = Generator<unknown, T, unknown>;
 
 /** The arguments, the command's name first. Positions up to `arity` have been checked to be there, which is what the fixed ones say. */
 export type Args = readonly [name: string, a: string, b: string, c: string, ...rest: string[]];
@@ -20,7 +18,7 @@ export interface Command {
    * Writes one reply to `session.replies`. Throws ReplyError before anything is written. A command that has to wait returns what waits, and
    * the pipeline behind it waits with it.
    */
-  run(session: Session, args: Args): Suspending | undefined;
+  run(session: Session, args: Args): Coroutine<void> | undefined;
 }
 
 /** An answer that begins with `-`. */

@@ -1,7 +1,8 @@
 // All commands by name, the checks that come before each of them, and COMMAND, which describes them.
 
+import type { Coroutine } from "zigcoro";
 import { admin, unknownSubcommand } from "./admin.ts";
-import { type Args, type Command, ReplyError, type Suspending, wrongArity } from "./command.ts";
+import { type Args, type Command, ReplyError, wrongArity } from "./command.ts";
 import { hashes } from "./hashes.ts";
 import { keys } from "./keys.ts";
 import { lists } from "./lists.ts";
@@ -20,7 +21,7 @@ const byName = new Map(all.flatMap((command) => [[command.name, command] as cons
  * Runs one request and writes its reply, which may be an error. A command that has to wait comes back as what waits; a ReplyError that it
  * throws later is the caller's to write.
  */
-export function execute(session: Session, args: string[]): Suspending | undefined {
+export function execute(session: Session, args: string[]): Coroutine<void> | undefined {
   try {
     return find(session, args).run(session, args as unknown as Args);
   } catch (error) {

@@ -1,6 +1,7 @@
 // Commands on lists. Those that push hand elements on to connections that wait in BLPOP; BLPOP is the one command that suspends.
 
-import { type Args, type Command, ReplyError, type Suspending, wrongArity } from "./command.ts";
+import type { Coroutine } from "zigcoro";
+import { type Args, type Command, ReplyError, wrongArity } from "./command.ts";
 import { List } from "./list.ts";
 import { integer, timeoutMs } from "./numbers.ts";
 import type { Session } from "./session.ts";
@@ -100,7 +101,7 @@ function pop({ replies, store }: Session, args: Args, name: string, take: (list:
 }
 
 /** BLPOP key [key ...] timeout */
-function blockingPop(session: Session, args: Args): Suspending | undefined {
+function blockingPop(session: Session, args: Args): Coroutine<void> | undefined {
   const { replies, store } = session;
   const keys = args.slice(1, -1);
   const timeout = timeoutMs(args.at(-1) as string);
@@ -114,7 +115,7 @@ function blockingPop(session: Session, args: Args): Suspending | undefined {
   return waitAndReply(session, keys, timeout);
 }
 
-function* waitAndReply(session: Session, keys: string[], timeout: number): Suspending {
+function* waitAndReply(session: Session, keys: string[], timeout: number): Coroutine<void> {
   const popped = yield* session.waitForElement(keys, timeout);
   if (popped) session.replies.bulks(popped);
   else session.replies.nilArray();

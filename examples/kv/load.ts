@@ -1,8 +1,7 @@
 // The load: client coroutines that use the server as programs would, over real sockets, on the words of a text, and check every answer.
 
-import { asyncio, type Frame, xasync, xawait } from "zigcoro";
+import { asyncio, type Coroutine, type Frame, xasync, xawait } from "zigcoro";
 import { Client, type Reply } from "./client.ts";
-import type { Suspending } from "./command.ts";
 import { Histogram } from "./histogram.ts";
 
 /** What the load has done so far. */
@@ -25,6 +24,7 @@ export class Load implements LoadReport {
   #taken = 0;
   /** Set when the clients shall finish. */
   #over = false;
+  #failure: unknown;
 
   constructor(
     readonly port: number,
@@ -38,32 +38,50 @@ export class Load implements LoadReport {
   }
 
   /** Works with `clients` (at least 3) client coroutines for `ms` milliseconds. Throws when an answer was wrong. */
-  *run(clients: number, ms: number): Suspending {
-    const listener = xasync(this.#listen.bind(this), [], { name: "listener" });
-    const taker = xasync(this.#take.bind(this), [], { name: "taker" });
-    const others = Array.from({ length: clients - 2 }, (_, i) => xasync(this.#work.bind(this), [i], { name: `client ${i}` }));
-    this.frames.push(listener, taker, ...others);
+  *run(clients: number, ms: number): Coroutine<void> {
+    this.#start("listener", (client) => this.#listen(client));
+    this.#start("taker", (client) => this.#take(client));
+    for (let i = 2; i < clients; i++)
+      this.#start(`client ${i}`, (client) => this.#work(client, i, Math.floor((this.words.length / clients) * i)));
     yield* asyncio.sleep(ms);
     this.#over = true;
+    const [listener, taker, ...others] = this.frames;
     for (const frame of others) yield* xawait(frame);
-    yield* this.#finish();
-    yield* xawait(listener);
-    yield* xawait(taker);
-    yield* this.#verify();
+    if (this.#failure) throw this.#failure;
+    const last = yield* Client.connect(this.port, this.host);
+    yield* last.call("PUBLISH", "news", END);
+    yield* last.call("RPUSH", "jobs", END);
+    for (const frame of [listener, taker]) if (frame) yield* xawait(frame);
+    if (this.#failure) throw this.#failure;
+    yield* this.#verify(last);
+    last.close();
   }
 
-  /** One client: picks a word, does something with it, and checks the answer. */
-  *#work(number: number): Suspending {
-    const client = yield* Client.connect(this.port, this.host);
+  #start(name: string, body: (client: Client) => Coroutine<void>): void {
+    this.frames.push(xasync(this.#connected.bind(this), [body], { name }));
+  }
+
+  /** One client. The first failure of any ends them all, and `run` throws it. */
+  *#connected(body: (client: Client) => Coroutine<void>): Coroutine<void> {
     try {
-      let at = Math.floor((this.words.length / 50) * number);
-      for (; !this.#over; at++) yield* this.#useWord(client, at % this.words.length, number);
-    } finally {
-      client.close();
+      const client = yield* Client.connect(this.port, this.host);
+      try {
+        yield* body(client);
+      } finally {
+        client.close();
+      }
+    } catch (error) {
+      this.#failure ??= error;
+      this.#over = true;
     }
   }
 
-  *#useWord(client: Client, at: number, number: number): Suspending {
+  /** Goes through the text from its place `from` on: does something with each word and checks the answers. */
+  *#work(client: Client, number: number, from: number): Coroutine<void> {
+    for (let at = from; !this.#over; at++) yield* this.#useWord(client, at % this.words.length, number);
+  }
+
+  *#useWord(client: Client, at: number, number: number): Coroutine<void> {
     const word = this.#word(at);
     const letter = word.charAt(0).toLowerCase();
     // What follows a word is kept under it. It is the same for everybody who meets this place of the text, so every answer can be checked.
@@ -74,7 +92,7 @@ export class Load implements LoadReport {
         break;
       case 1:
         yield* this.#call(client, "HSET", `places:${letter}`, word, String(at));
-        expectOneOf(yield* this.#call(client, "HGET", `places:${letter}`, word), (reply) => this.#word(Number(reply)) === word);
+        expect(this.#word(Number(yield* this.#call(client, "HGET", `places:${letter}`, word))), word);
         break;
       case 2:
         yield* this.#call(client, "SADD", `words:${letter}`, word);
@@ -98,53 +116,32 @@ export class Load implements LoadReport {
     }
     const before = at - (at % 8);
     const remembered = `${this.#word(before)} ${this.#word(before + 1)} ${this.#word(before + 2)}`;
-    expectOneOf(yield* this.#call(client, "GET", `text:${before}`), (reply) => reply === null || reply === remembered);
+    const reply = yield* this.#call(client, "GET", `text:${before}`);
+    if (reply !== null) expect(reply, remembered);
   }
 
-  /** One client: hears what is published. */
-  *#listen(): Suspending {
-    const client = yield* Client.connect(this.port, this.host);
-    try {
-      yield* client.call("SUBSCRIBE", "news");
-      while (((yield* client.receive()) as Reply[])[2] !== END) this.#heard++;
-    } finally {
-      client.close();
-    }
+  /** Hears what is published. */
+  *#listen(client: Client): Coroutine<void> {
+    yield* client.call("SUBSCRIBE", "news");
+    while (((yield* client.receive()) as Reply[])[2] !== END) this.#heard++;
   }
 
-  /** One client: takes jobs as they come, blocked while there are none. */
-  *#take(): Suspending {
-    const client = yield* Client.connect(this.port, this.host);
-    try {
-      while (((yield* this.#call(client, "BLPOP", "jobs", "0")) as Reply[])[1] !== END) this.#taken++;
-    } finally {
-      client.close();
-    }
-  }
-
-  /** Tells the listener and the taker that nothing more comes. */
-  *#finish(): Suspending {
-    const client = yield* Client.connect(this.port, this.host);
-    yield* client.call("PUBLISH", "news", END);
-    yield* client.call("RPUSH", "jobs", END);
-    client.close();
+  /** Takes jobs as they come, blocked while there are none. */
+  *#take(client: Client): Coroutine<void> {
+    while (((yield* this.#call(client, "BLPOP", "jobs", "0")) as Reply[])[1] !== END) this.#taken++;
   }
 
   /** Every INCR was counted once, every message heard once, every job taken once. */
-  *#verify(): Suspending {
-    const client = yield* Client.connect(this.port, this.host);
+  *#verify(client: Client): Coroutine<void> {
     const keys = (yield* client.call("KEYS", "count:*")) as string[];
     const counts = keys.length > 0 ? ((yield* client.call("MGET", ...keys)) as string[]) : [];
-    client.close();
-    expect(
-      counts.reduce((sum, count) => sum + Number(count), 0),
-      this.#counted,
-    );
-    expect(this.#heard, this.#published);
-    expect(this.#taken, this.#queued);
+    const counted = counts.reduce((sum, count) => sum + Number(count), 0);
+    expect(counted, this.#counted, "sum of all counters");
+    expect(this.#heard, this.#published, "messages heard");
+    expect(this.#taken, this.#queued, "jobs taken");
   }
 
-  *#call(client: Client, ...args: [string, ...string[]]): Suspending<Reply> {
+  *#call(client: Client, ...args: [string, ...string[]]): Coroutine<Reply> {
     const start = performance.now();
     const reply = yield* client.call(...args);
     this.#histogram(args[0]).add((performance.now() - start) * 1000);
@@ -169,10 +166,6 @@ export class Load implements LoadReport {
 /** No word, since words hold no blanks. */
 const END = "the end";
 
-function expect(actual: Reply, wanted: Reply): void {
-  expectOneOf(actual, (reply) => reply === wanted, String(wanted));
-}
-
-function expectOneOf(actual: Reply, right: (reply: Reply) => boolean, wanted = "something else"): void {
-  if (!right(actual)) throw new Error(`wrong answer: expected ${wanted}, got ${String(actual)}`);
+function expect(actual: Reply, wanted: Reply, what = "reply"): void {
+  if (actual !== wanted) throw new Error(`wrong ${what}: expected ${String(wanted)}, got ${String(actual)}`);
 }

@@ -2,8 +2,7 @@
 // `npm start -- --serve` lets it serve you.
 
 import { parseArgs } from "node:util";
-import { asyncio, Channel, run, xasync, xawait } from "zigcoro";
-import type { Suspending } from "./command.ts";
+import { asyncio, Channel, type Coroutine, run, xasync, xawait } from "zigcoro";
 import { Load, type LoadReport } from "./load.ts";
 import { Server } from "./server.ts";
 import { isConnectionError } from "./session.ts";
@@ -24,7 +23,7 @@ const DEFAULT_PORT = 6379;
 /** Something the user can set right: shown without a stack. */
 class UsageError extends Error {}
 
-function* serve(port: number, host: string): Suspending {
+function* serve(port: number, host: string): Coroutine<void> {
   const signals = new Channel<string>(1, "signals");
   const onSignal = (name: string) => signals.trySend(name);
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal); // once: a second Ctrl-C ends the process at once
@@ -42,7 +41,7 @@ function* serve(port: number, host: string): Suspending {
   }
 }
 
-function* demonstrate(seconds: number, words: readonly string[]): Suspending {
+function* demonstrate(seconds: number, words: readonly string[]): Coroutine<void> {
   const server = yield* Server.listen(0, "127.0.0.1");
   try {
     console.log(
@@ -62,7 +61,7 @@ function* demonstrate(seconds: number, words: readonly string[]): Suspending {
 }
 
 /** What is alive and how much memory there is after `ms` milliseconds. */
-function* observe(server: Server, load: Load, ms: number): Suspending<string> {
+function* observe(server: Server, load: Load, ms: number): Coroutine<string> {
   yield* asyncio.sleep(ms);
   const { rss, heapUsed } = process.memoryUsage();
   const alive = server.coroutines + load.coroutines + 3; // and main, the progress and this one
@@ -70,7 +69,7 @@ function* observe(server: Server, load: Load, ms: number): Suspending<string> {
 }
 
 /** Shows how far the load is: on a terminal in one line, elsewhere a line a second. */
-function* showProgress(load: LoadReport, seconds: number): Suspending {
+function* showProgress(load: LoadReport, seconds: number): Coroutine<void> {
   const terminal = process.stdout.isTTY;
   const interval = terminal ? 100 : 1000;
   for (let ms = 0; ms < seconds * 1000; ms += interval) {
@@ -84,7 +83,7 @@ function* showProgress(load: LoadReport, seconds: number): Suspending {
 }
 
 /** Closes the server and checks that nothing of it or of the load is left. */
-function* closeAll(server: Server, load: Load): Suspending {
+function* closeAll(server: Server, load: Load): Coroutine<void> {
   const cut = yield* server.close();
   const left = server.coroutines + load.coroutines + server.sessions.size;
   const refused = yield* refuses(server.host, server.port);
@@ -93,7 +92,7 @@ function* closeAll(server: Server, load: Load): Suspending {
   console.log(`closed: ${server.connections} connections and all coroutines have ended, the port refuses new ones, all answers were right`);
 }
 
-function* refuses(host: string, port: number): Suspending<boolean> {
+function* refuses(host: string, port: number): Coroutine<boolean> {
   try {
     (yield* asyncio.TCP.connect({ host, port })).close();
     return false;

@@ -1,8 +1,7 @@
 // The server: a coroutine that accepts, one for each connection (session.ts), and one that removes expired keys. All of them run on one
 // thread, so they reach the store directly; what must be waited for goes through channels.
 
-import { asyncio, Channel, type Frame, TimeoutError, withTimeout, xasync, xawait } from "zigcoro";
-import type { Suspending } from "./command.ts";
+import { asyncio, Channel, type Coroutine, type Frame, TimeoutError, withTimeout, xasync, xawait } from "zigcoro";
 import { EXPIRE_INTERVAL_MS, GRACE_MS, MAX_CONNECTIONS } from "./limits.ts";
 import { isConnectionError, Session } from "./session.ts";
 import { Store } from "./store.ts";
@@ -39,7 +38,7 @@ export class Server {
   }
 
   /** Listens; port 0 takes a free one. Throws what TCP.listen throws, such as EADDRINUSE. */
-  static *listen(port: number, host: string): Suspending<Server> {
+  static *listen(port: number, host: string): Coroutine<Server> {
     return new Server(yield* asyncio.TCP.listen({ port, host, backlog: 511 }));
   }
 
@@ -52,7 +51,7 @@ export class Server {
    * Accepts nobody any more, lets every connection finish the command it runs and closes it. Returns when all coroutines have ended; how
    * many connections had to be cut because they had not ended after `graceMs` milliseconds.
    */
-  *close(graceMs = GRACE_MS): Suspending<number> {
+  *close(graceMs = GRACE_MS): Coroutine<number> {
     this.listener.close();
     this.#stop.close();
     for (const session of this.sessions) session.stop();
@@ -69,13 +68,13 @@ export class Server {
     return cut;
   }
 
-  *#join(): Suspending {
+  *#join(): Coroutine<void> {
     yield* xawait(this.#accepter);
     yield* xawait(this.#expirer);
     for (const frame of this.#frames.values()) yield* xawait(frame);
   }
 
-  *#accept(): Suspending {
+  *#accept(): Coroutine<void> {
     for (;;) {
       let connection: Awaited<ReturnType<Listener["accept"]>>;
       try {
@@ -95,7 +94,7 @@ export class Server {
     }
   }
 
-  *#serve(session: Session): Suspending {
+  *#serve(session: Session): Coroutine<void> {
     try {
       if (this.sessions.size > MAX_CONNECTIONS) session.refuse("ERR max number of clients reached");
       yield* session.run();
@@ -105,7 +104,7 @@ export class Server {
     }
   }
 
-  *#expire(): Suspending {
+  *#expire(): Coroutine<void> {
     for (;;) {
       try {
         yield* withTimeout(EXPIRE_INTERVAL_MS, this.#stop.recv());

@@ -2,8 +2,7 @@
 // sender once the connection has subscribed, because messages come while it waits for requests; and a watcher while it is blocked in BLPOP,
 // so that a client that leaves meanwhile is noticed.
 
-import { Channel, type Frame, type Operation, TimeoutError, withTimeout, xasync, xawait } from "zigcoro";
-import type { Suspending } from "./command.ts";
+import { Channel, type Coroutine, type Frame, type Operation, TimeoutError, withTimeout, xasync, xawait } from "zigcoro";
 import { execute } from "./commands.ts";
 import { GATHER_BYTES, MAX_AHEAD_BYTES, MAX_UNREAD_BYTES } from "./limits.ts";
 import { Replies } from "./replies.ts";
@@ -49,9 +48,10 @@ export class Session {
   }
 
   /** Serves the connection until it ends; never throws. */
-  *run(): Suspending {
+  *run(): Coroutine<void> {
     try {
       while (!this.closing && (yield* this.#receive())) yield* this.#serve();
+      this.unsubscribeAll();
       yield* this.#flush();
       yield* this.#finishSender();
     } catch (error) {
@@ -72,7 +72,7 @@ export class Session {
   /** Lets the command that runs end, and then the connection. */
   stop(): void {
     this.closing = true;
-    this.#waiter?.channel.close();
+    if (this.#waiter) this.server.waiters.dismiss(this.#waiter);
     if (this.#idle && !this.#sending) this.connection.close();
   }
 
@@ -100,7 +100,7 @@ export class Session {
   }
 
   /** Suspends until another connection pushes to one of the lists; undefined when the time (0: for ever) or the connection is over first. */
-  *waitForElement(keys: readonly string[], timeoutMs: number): Suspending<Popped | undefined> {
+  *waitForElement(keys: readonly string[], timeoutMs: number): Coroutine<Popped | undefined> {
     if (this.#gone) return undefined;
     const { waiters } = this.server;
     const waiter = waiters.add(keys);
@@ -119,7 +119,7 @@ export class Session {
   }
 
   /** Runs the requests that have arrived. Their replies go out together. */
-  *#serve(): Suspending {
+  *#serve(): Coroutine<void> {
     for (let args = this.#next(); args !== undefined; args = this.#next()) {
       this.server.commands++;
       const waiting = execute(this, args);
@@ -144,7 +144,7 @@ export class Session {
   }
 
   /** Waits for bytes; false when no more will come. */
-  *#receive(): Suspending<boolean> {
+  *#receive(): Coroutine<boolean> {
     this.#idle = true;
     if (this.#watcher) {
       yield* xawait(this.#watcher); // it reads already
@@ -154,7 +154,7 @@ export class Session {
     return !this.#gone;
   }
 
-  *#read(): Suspending {
+  *#read(): Coroutine<void> {
     const chunk = yield* this.connection.read();
     if (chunk === null) this.#gone = true;
     else this.#requests.push(chunk);
@@ -166,7 +166,7 @@ export class Session {
   }
 
   /** Reads on while the session is blocked. Its last read may outlast that, and then the session goes on with what it brings. */
-  *#readAhead(): Suspending {
+  *#readAhead(): Coroutine<void> {
     try {
       do yield* this.#read();
       while (this.#waiter && !this.#gone && this.#requests.size < MAX_AHEAD_BYTES);
@@ -174,22 +174,22 @@ export class Session {
       if (!isConnectionError(error)) throw error;
       this.#gone = true;
     }
-    if (this.#gone) this.#waiter?.channel.close();
+    if (this.#gone && this.#waiter) this.server.waiters.dismiss(this.#waiter);
   }
 
   /** Gets the replies on their way; a session without a sender waits until the client has room for them: backpressure by construction. */
-  *#flush(): Suspending {
+  *#flush(): Coroutine<void> {
     if (this.#sender) this.send();
     else yield* this.#write();
   }
 
-  *#write(): Suspending {
+  *#write(): Coroutine<void> {
     while (this.replies.size > 0) {
       for (const part of this.replies.take()) yield* this.connection.write(part);
     }
   }
 
-  *#sendUntilClosed(wake: Channel<true>): Suspending {
+  *#sendUntilClosed(wake: Channel<true>): Coroutine<void> {
     try {
       while (yield* wake.recv()) {
         this.#sending = true;
@@ -198,19 +198,20 @@ export class Session {
         if (this.closing && this.#idle) break;
       }
       yield* this.#write();
+      if (this.closing && this.#idle) this.connection.close();
     } catch (error) {
       if (!isConnectionError(error)) throw error;
+      this.connection.close();
     }
-    if (this.closing && this.#idle) this.connection.close();
   }
 
-  *#finishSender(): Suspending {
+  *#finishSender(): Coroutine<void> {
     this.#wake?.close();
     if (this.#sender) yield* xawait(this.#sender);
   }
 }
 
-function* receiveWithin<T>(channel: Channel<T>, timeoutMs: number): Suspending<T | undefined> {
+function* receiveWithin<T>(channel: Channel<T>, timeoutMs: number): Coroutine<T | undefined> {
   if (timeoutMs === 0) return yield* channel.recv();
   try {
     return yield* withTimeout(timeoutMs, channel.recv());

@@ -42,6 +42,12 @@ export class Waiters {
     if (waited) this.size--;
   }
 
+  /** Ends the wait without an element. */
+  dismiss(waiter: Waiter): void {
+    this.remove(waiter);
+    waiter.channel.close();
+  }
+
   /** Hands elements of the list at `key` to those who wait for it, one each, the first first. */
   serve(key: string, store: Store): void {
     for (const waiter of this.#queues.get(key) ?? []) {
