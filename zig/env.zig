@@ -82,11 +82,12 @@ pub const Env = struct {
         try env.slots.reserve(env.allocator, env, count);
     }
 
-    /// With `wait`, sleeps until something happens, unless the ring holds something already.
+    /// With `wait`, sleeps until something happens, unless the ring holds something already or nothing is pending.
     pub fn tick(env: *Env, wait: bool) loop.Loop.Error!void {
         assert(env.ring.shared.tail -% env.ring.shared.head <= env.ring.entries.len);
         if (env.timers.earliest()) |deadline| env.loop.armTimer(deadline);
-        try env.loop.tick(wait and env.ring.shared.tail == env.ring.shared.head);
+        const is_quiet = env.ring.shared.tail == env.ring.shared.head;
+        try env.loop.tick(wait and is_quiet and (env.loop.in_flight > 0 or env.timers.count() > 0));
         env.loop.deliver();
         env.fireTimers();
         env.updatePending();

@@ -69,7 +69,7 @@ pub const Executor = struct {
             queue.tail = co;
         }
 
-        pub fn remove(queue: *Queue, co: *Coro) void {
+        pub noinline fn remove(queue: *Queue, co: *Coro) void {
             assert(co.queue == queue);
             if (co.queue_prev) |prev| prev.queue_next = co.queue_next else queue.head = co.queue_next;
             if (co.queue_next) |next| next.queue_prev = co.queue_prev else queue.tail = co.queue_prev;

@@ -17,7 +17,7 @@ pub fn Table(comptime T: type) type {
         free: u32 = none,
         live: u32 = 0,
 
-        const Slot = struct { object: ?*T, generation: u10, next_free: u32 };
+        const Slot = struct { object: ?*T, generation: u9, next_free: u32 };
         const none = std.math.maxInt(u32);
         const index_bits = 22;
         const max_slots = 1 << index_bits;
@@ -37,6 +37,7 @@ pub fn Table(comptime T: type) type {
             self.free = slot.next_free;
             slot.object = object;
             self.live += 1;
+            // 31 bits, so that a handle is a small integer in JavaScript and no negative code.
             return @as(u32, slot.generation) << index_bits | index;
         }
 

@@ -62,7 +62,8 @@ pub const exports = struct {
     }
 
     /// Hands pending submissions to the kernel and turns the eventfd on. 1: there is work already, and it is not parked.
-    pub fn env_park(env: *Env) callconv(.c) i32 {
+    pub fn env_park(env: *Env, head: u32) callconv(.c) i32 {
+        env.ring.shared.head = head;
         return host.Thread.of(env).park();
     }
 

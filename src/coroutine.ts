@@ -1,0 +1,77 @@
+// zigcoro's functions on coroutines: xasync, xawait, xresume, xsuspend, xframe, inCoro.
+
+import { checkString, show } from "./check.ts";
+import { type Coroutine, currentFrame, Frame, startFrame, suspendOperation } from "./frame.ts";
+import type { Operation } from "./operation.ts";
+
+export interface FrameOptions {
+  /** Shown in errors and reports. Default: the function's name. */
+  readonly name?: string;
+}
+
+/**
+ * Starts a coroutine: runs `body` up to its first suspend and returns its frame.
+ *
+ * The body is a generator function (`yield*` suspends it), an async function, or a plain function. What it throws is kept for
+ * whoever awaits the frame; a failure that nobody awaits becomes an unhandled rejection.
+ *
+ * @example
+ * ```ts
+ * function* double(n: number) {
+ *   yield* xsuspend();
+ *   return n * 2;
+ * }
+ * const frame = xasync(double, [21]);
+ * xresume(frame);
+ * console.log(await xawait(frame)); // 42
+ * ```
+ */
+export function xasync<A extends readonly unknown[], T>(body: (...args: A) => Coroutine<T>, args: A, options?: FrameOptions): Frame<T>;
+export function xasync<A extends readonly unknown[], T>(body: (...args: A) => PromiseLike<T>, args: A, options?: FrameOptions): Frame<T>;
+export function xasync<A extends readonly unknown[], T>(body: (...args: A) => T, args: A, options?: FrameOptions): Frame<T>;
+export function xasync<T>(body: () => Coroutine<T>, args?: readonly [], options?: FrameOptions): Frame<T>;
+export function xasync<T>(body: () => PromiseLike<T>, args?: readonly [], options?: FrameOptions): Frame<T>;
+export function xasync<T>(body: () => T, args?: readonly [], options?: FrameOptions): Frame<T>;
+export function xasync<T>(body: (...args: never[]) => unknown, args: readonly unknown[] = [], options: FrameOptions = {}): Frame<T> {
+  if (typeof body !== "function") throw new TypeError(`xasync: body must be a function, got ${show(body)}`);
+  if (!Array.isArray(args)) throw new TypeError(`xasync: args must be an array, got ${show(args)}`);
+  const name = options.name === undefined ? body.name : checkString(options.name, "xasync: options.name");
+  return startFrame<T>(body, args, name);
+}
+
+/** Waits for the coroutine's end: its result, or what it threw. Any number of coroutines may await one frame. */
+export function xawait<T>(frame: Frame<T>): Operation<T> {
+  return checkFrame(frame, "xawait");
+}
+
+/**
+ * Resumes a coroutine that is suspended in `xsuspend`, which returns `value` there. Returns at the coroutine's next suspend or
+ * its end; resumes nest. An async function goes on in a microtask instead, after this has returned.
+ *
+ * @throws Error when the coroutine has finished, is running, or waits for something else.
+ */
+export function xresume(frame: Frame<unknown>, value?: unknown): void {
+  checkFrame(frame, "xresume").resume(value);
+}
+
+/** Suspends the current coroutine until `xresume`, and gives what that brought. */
+export function xsuspend(): Operation<unknown> {
+  return suspendOperation();
+}
+
+/** The coroutine that runs right now. @throws Error outside of any coroutine. */
+export function xframe(): Frame<unknown> {
+  const frame = currentFrame();
+  if (frame === undefined) throw new Error("xframe was called outside of any coroutine");
+  return frame;
+}
+
+/** Whether a coroutine runs right now. */
+export function inCoro(): boolean {
+  return currentFrame() !== undefined;
+}
+
+function checkFrame<T>(frame: Frame<T>, what: string): Frame<T> {
+  if (!(frame instanceof Frame)) throw new TypeError(`${what}: frame must be a Frame, got ${show(frame)}`);
+  return frame;
+}

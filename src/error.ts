@@ -1,0 +1,73 @@
+// The package's own errors, and IO errors shaped like Node's.
+
+import { getSystemErrorMap } from "node:util";
+
+/** Thrown inside a coroutine that was cancelled, at the operation it waited for or the next one it starts. */
+export class Cancelled extends Error {
+  override readonly name = "Cancelled";
+  readonly code = "ERR_CANCELLED";
+  constructor(reason?: unknown) {
+    super("the coroutine was cancelled", { cause: reason });
+  }
+}
+
+/** Thrown by `withTimeout` when the time was over first. */
+export class TimeoutError extends Error {
+  override readonly name = "TimeoutError";
+  readonly code = "ERR_TIMEOUT";
+  constructor(ms: number, what: string) {
+    super(`timed out after ${ms} ms waiting to ${what}`);
+  }
+}
+
+/** Thrown by a send on a closed channel. */
+export class ChannelClosed extends Error {
+  override readonly name = "ChannelClosed";
+  readonly code = "ERR_CHANNEL_CLOSED";
+  constructor(channel: string) {
+    super(`cannot send to channel "${channel}": it is closed`);
+  }
+}
+
+/** Nothing is ready, nothing is in flight, and somebody waits. */
+export class Deadlock extends Error {
+  override readonly name = "Deadlock";
+  readonly code = "ERR_DEADLOCK";
+  constructor(waits: readonly string[]) {
+    super(["all coroutines are asleep", ...waits].join("\n    "));
+  }
+}
+
+/** Where an IO error happened. */
+export interface IoErrorDetail {
+  readonly address?: string | undefined;
+  readonly port?: number | undefined;
+}
+
+/** An IO error as Node shapes it. */
+export interface IoError extends Error, IoErrorDetail {
+  /** The error's name, such as "ECONNREFUSED". */
+  readonly code: string;
+  /** Negative, as in Node. */
+  readonly errno: number;
+  /** The operation: "listen", "accept", "connect", "read", "write", "shutdown". */
+  readonly syscall: string;
+}
+
+/** The error for a negative `errno` of `syscall`. */
+export function ioError(errno: number, syscall: string, detail: IoErrorDetail = {}): IoError {
+  const [code, description] = getSystemErrorMap().get(errno) ?? [`errno ${-errno}`, "unknown error"];
+  const at = detail.address === undefined ? "" : ` ${endpoint(detail.address, detail.port)}`;
+  // Node says "connect ECONNREFUSED 127.0.0.1:1" but "listen EADDRINUSE: address already in use 127.0.0.1:1".
+  const message = syscall === "connect" ? `${syscall} ${code}${at}` : `${syscall} ${code}: ${description}${at}`;
+  const fields: Record<string, unknown> = { code, errno, syscall };
+  if (detail.address !== undefined) fields.address = detail.address;
+  if (detail.port !== undefined) fields.port = detail.port;
+  return Object.assign(new Error(message), fields) as unknown as IoError;
+}
+
+/** "127.0.0.1:80" or "[::1]:80". */
+export function endpoint(address: string, port?: number): string {
+  const host = address.includes(":") ? `[${address}]` : address;
+  return port === undefined ? host : `${host}:${port}`;
+}

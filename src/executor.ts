@@ -1,0 +1,52 @@
+// Executor: zigcoro's queue of what is to run soon, over the scheduler of this thread.
+
+import { show } from "./check.ts";
+import { xresume } from "./coroutine.ts";
+import { Frame } from "./frame.ts";
+import type { Wait } from "./native/env.ts";
+import { ready, step } from "./scheduler.ts";
+
+/** Runs things from the queue of this thread. All executors of a thread share its one queue, so they need no registration. */
+export class Executor {
+  /**
+   * Queues `work` to run once, in order: a function is called, a coroutine suspended in `xsuspend` is resumed. It runs in
+   * the next tick, whoever drives it, and never inside this call. What a function throws is an uncaught exception.
+   *
+   * @throws TypeError
+   */
+  runSoon(work: (() => void) | Frame<unknown>): void {
+    if (work instanceof Frame) return ready(new Task(() => xresume(work)), 0, 0);
+    if (typeof work !== "function") throw new TypeError(`Executor.runSoon: work must be a function or a Frame, got ${show(work)}`);
+    ready(new Task(work), 0, 0);
+  }
+
+  /**
+   * Runs everything that is ready now, without waiting for anything: completed operations, timers that are due, queued
+   * work. Returns whether anything ran. zigcoro's way to drive coroutines by hand: `while (executor.tick());`
+   *
+   * @throws Error when called by something that the executor runs
+   */
+  tick(): boolean {
+    return step();
+  }
+}
+
+class Task implements Wait {
+  token = -1;
+  readonly #work: () => void;
+
+  constructor(work: () => void) {
+    this.#work = work;
+  }
+
+  complete(): void {
+    try {
+      this.#work();
+    } catch (error) {
+      // The queue goes on; the error surfaces as any uncaught one.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+}

@@ -1,0 +1,373 @@
+// Frame: a coroutine. Its body is a generator, an async function, a plain function or native code; whoever holds the frame sees the
+// same thing: a status, a name, a result to wait for.
+//
+// `active <-> suspended -> done`. A frame waits for at most one operation at a time. It goes on from the scheduler's queue, or
+// by `xresume` when it is suspended in `xsuspend`.
+
+import { AsyncLocalStorage } from "node:async_hooks";
+import { show } from "./check.ts";
+import { Cancelled } from "./error.ts";
+import { release, type Wait } from "./native/env.ts";
+import { type AsyncOwner, asyncOwner, Operation, type PromiseWait, parked, type Suspended } from "./operation.ts";
+import { operationBudget, poke, type Running, ready, state } from "./scheduler.ts";
+
+/** Where a coroutine stands: running (or resuming another), waiting, finished. */
+export type Status = "active" | "suspended" | "done";
+
+/** What a generator body returns: `yield*` in it takes operations and other such generators. */
+export type Coroutine<T> = Generator<Suspended, T, unknown>;
+
+/** A coroutine. As an operation it is the wait for the coroutine's end: `yield* frame`, `await frame`. */
+export abstract class Frame<T> extends Operation<T> {
+  /** Shown in errors and reports. */
+  readonly name: string;
+  /** For the program's own use, as zigcoro's coroutine storage. */
+  storage: unknown = undefined;
+  protected where: Status = "active";
+  #result: T | undefined;
+  #error: unknown;
+  #failed = false;
+  #observed = false;
+  #waiters: Wait[] | undefined;
+
+  constructor(name: string) {
+    super();
+    this.name = name || "anonymous";
+  }
+
+  get status(): Status {
+    return this.where;
+  }
+
+  /**
+   * Asks the coroutine to end: `Cancelled` is thrown at the operation it waits for, once that has really ended, or at the
+   * next one it starts. Does nothing to a finished coroutine. The end can be awaited as ever.
+   */
+  abstract cancel(reason?: unknown): void;
+
+  /** For `xresume`: throws an Error when the coroutine is not suspended in `xsuspend`. */
+  abstract resume(value: unknown): void;
+
+  override begin(wait: Wait): number {
+    if ((wait as unknown) === this) throw new Error(`coroutine "${this.name}" cannot await itself`);
+    this.#observed = true;
+    if (this.where === "done") return 0;
+    this.#waiters ??= [];
+    this.#waiters.push(wait);
+    return parked;
+  }
+
+  override finish(_status: number, _value: number): T {
+    if (this.#failed) throw this.#error;
+    return this.#result as T;
+  }
+
+  override takeBack(wait: Wait): boolean {
+    const at = this.#waiters?.indexOf(wait) ?? -1;
+    if (at >= 0) this.#waiters?.splice(at, 1);
+    return at >= 0;
+  }
+
+  override wasCancelled(): boolean {
+    return false;
+  }
+
+  override get what(): string {
+    return `await coroutine "${this.name}"`;
+  }
+
+  protected cannotResume(): Error {
+    const why = { active: "it is running", suspended: `it waits to ${this.waitsTo}`, done: "it has finished" }[this.where];
+    return new Error(`cannot resume coroutine "${this.name}": ${why}`);
+  }
+
+  /** What a suspended coroutine waits to do. */
+  get waitsTo(): string {
+    return "go on";
+  }
+
+  protected succeed(result: T): void {
+    this.#result = result;
+    this.#end();
+  }
+
+  protected fail(error: unknown): void {
+    this.#error = error;
+    this.#failed = true;
+    this.#end();
+    // A failure that nobody waits for must not vanish: like a promise's, it becomes an unhandled rejection.
+    if (this.#observed || error instanceof Cancelled) return;
+    queueMicrotask(() => {
+      if (!this.#observed) Promise.reject(error);
+    });
+  }
+
+  #end(): void {
+    this.where = "done";
+    const waiters = this.#waiters;
+    if (waiters === undefined) return;
+    this.#waiters = undefined;
+    for (const wait of waiters) ready(wait, 0, 0);
+  }
+}
+
+/** The body is a generator: the driver keeps where it stands, and a resume is one `next()`. */
+class GeneratorFrame<T> extends Frame<T> implements Running {
+  token = -1;
+  waiting: Operation<unknown> | undefined = undefined;
+  endStatus = 0;
+  endValue = 0;
+  thrown: Error | undefined = undefined;
+  cancelRequest: Error | undefined = undefined;
+  injected: unknown = undefined;
+  readonly #body: Coroutine<T>;
+
+  constructor(name: string, body: Coroutine<T>) {
+    super(name);
+    this.#body = body;
+  }
+
+  /** Runs until the next suspend. */
+  step(): void {
+    const outer = state.current;
+    state.current = this;
+    this.where = "active";
+    let result: IteratorResult<unknown, T>;
+    try {
+      result = this.#body.next();
+      while (!result.done && this.waiting === undefined) result = this.#body.throw(misuse(this.name, result.value));
+    } catch (error) {
+      state.current = outer;
+      release(this);
+      this.fail(error);
+      return;
+    }
+    state.current = outer;
+    if (result.done) {
+      release(this);
+      this.succeed(result.value);
+    } else {
+      this.where = "suspended";
+    }
+  }
+
+  complete(status: number, value: number): void {
+    this.endStatus = status;
+    this.endValue = value;
+    state.budget = operationBudget;
+    this.step();
+  }
+
+  override resume(value: unknown): void {
+    if (this.waiting !== generatorSuspend || this.where !== "suspended" || this.thrown) throw this.cannotResume();
+    this.injected = value;
+    this.step();
+  }
+
+  override cancel(reason?: unknown): void {
+    if (this.where === "done" || this.thrown) return;
+    const error = new Cancelled(reason);
+    if (this.where === "suspended" && this.waiting?.takeBack(this)) {
+      this.thrown = error;
+      ready(this, 0, 0);
+    } else {
+      this.cancelRequest = error;
+      poke();
+    }
+  }
+
+  override get waitsTo(): string {
+    return this.waiting?.what ?? "go on";
+  }
+}
+
+function misuse(name: string, yielded: unknown): TypeError {
+  const hint =
+    yielded instanceof Operation
+      ? "write yield* for an operation"
+      : yielded instanceof Promise
+        ? "write yield* until(promise)"
+        : "a coroutine yields nothing by itself; write yield* and an operation";
+  return new TypeError(`coroutine "${name}" yielded ${show(yielded)}: ${hint}`);
+}
+
+/** The body is a promise, of an async function as a rule. It runs on from microtasks, so resuming it is never immediate. */
+class AsyncFrame<T> extends Frame<T> implements AsyncOwner {
+  readonly waits = new Set<PromiseWait>();
+  cancelRequest: Error | undefined;
+  suspension: AsyncSuspend | undefined;
+
+  adopt(promise: PromiseLike<T>): void {
+    this.where = "suspended";
+    promise.then(
+      (value) => this.succeed(value),
+      (error) => this.fail(error),
+    );
+  }
+
+  override resume(value: unknown): void {
+    const suspension = this.suspension;
+    if (suspension === undefined) throw this.cannotResume();
+    this.suspension = undefined;
+    suspension.wake(value);
+  }
+
+  override cancel(reason?: unknown): void {
+    if (this.where === "done") return;
+    const error = new Cancelled(reason);
+    if (this.waits.size === 0) this.cancelRequest = error;
+    for (const wait of this.waits) wait.cancel(error);
+    poke();
+  }
+
+  override get waitsTo(): string {
+    for (const wait of this.waits) return wait.what;
+    return "go on from a promise";
+  }
+}
+
+/** The body returned at once. */
+class PlainFrame<T> extends Frame<T> {
+  static of<T>(name: string, result: T): PlainFrame<T> {
+    const frame = new PlainFrame<T>(name);
+    frame.succeed(result);
+    return frame;
+  }
+
+  static failed(name: string, error: unknown): PlainFrame<never> {
+    const frame = new PlainFrame<never>(name);
+    frame.fail(error);
+    return frame;
+  }
+
+  override resume(): void {
+    throw this.cannotResume();
+  }
+
+  override cancel(): void {}
+}
+
+const asyncFrames = new AsyncLocalStorage<AsyncFrame<unknown>>();
+asyncOwner.find = () => (state.current === undefined ? asyncFrames.getStore() : undefined);
+
+const GeneratorFunction = Object.getPrototypeOf(function* () {}).constructor;
+const AsyncFunction = Object.getPrototypeOf(async () => {}).constructor;
+
+/** Makes the frame for a body and runs it to its first suspend. */
+export function startFrame<T>(body: (...args: never[]) => unknown, args: readonly unknown[], name: string): Frame<T> {
+  const call = body as (...args: readonly unknown[]) => unknown;
+  if (body instanceof AsyncFunction) return startAsync<T>(call as (...args: readonly unknown[]) => PromiseLike<T>, args, name);
+  let result: unknown;
+  try {
+    result = call(...args);
+  } catch (error) {
+    return PlainFrame.failed(name, error);
+  }
+  if (body instanceof GeneratorFunction || isGenerator(result)) {
+    const frame = new GeneratorFrame<T>(name, result as Coroutine<T>);
+    frame.step();
+    poke();
+    return frame;
+  }
+  if (!isThenable(result)) return PlainFrame.of(name, result as T);
+  const frame = new AsyncFrame<T>(name);
+  frame.adopt(result as PromiseLike<T>);
+  return frame;
+}
+
+function startAsync<T>(body: (...args: readonly unknown[]) => PromiseLike<T>, args: readonly unknown[], name: string): Frame<T> {
+  const frame = new AsyncFrame<T>(name);
+  const outer = state.current;
+  state.current = undefined;
+  try {
+    frame.adopt(asyncFrames.run(frame as AsyncFrame<unknown>, () => body(...args)));
+  } finally {
+    state.current = outer;
+  }
+  poke();
+  return frame;
+}
+
+function isGenerator(value: unknown): boolean {
+  return Object.prototype.toString.call(value) === "[object Generator]";
+}
+
+function isThenable(value: unknown): boolean {
+  return typeof (value as PromiseLike<unknown> | null)?.then === "function";
+}
+
+/** The coroutine that runs right now; undefined outside of any. */
+export function currentFrame(): Frame<unknown> | undefined {
+  return (state.current as GeneratorFrame<unknown> | undefined) ?? asyncFrames.getStore();
+}
+
+/** `xsuspend` in a generator: one for all, since what is individual is in the frame. */
+class GeneratorSuspend extends Operation<unknown> {
+  override begin(): number {
+    return parked;
+  }
+
+  override finish(): unknown {
+    const frame = state.current as Running;
+    const value = frame.injected;
+    frame.injected = undefined;
+    return value;
+  }
+
+  override takeBack(): boolean {
+    return true;
+  }
+
+  override get what(): string {
+    return "be resumed";
+  }
+}
+
+const generatorSuspend = new GeneratorSuspend();
+
+/** `xsuspend` in an async function. */
+class AsyncSuspend extends Operation<unknown> {
+  readonly #frame: AsyncFrame<unknown>;
+  #wait: Wait | undefined;
+  #value: unknown;
+
+  constructor(frame: AsyncFrame<unknown>) {
+    super();
+    this.#frame = frame;
+  }
+
+  wake(value: unknown): void {
+    this.#value = value;
+    const wait = this.#wait as Wait;
+    this.#wait = undefined;
+    wait.complete(0, 0);
+  }
+
+  override begin(wait: Wait): number {
+    if (this.#frame.suspension) throw new Error(`coroutine "${this.#frame.name}" is suspended already`);
+    this.#wait = wait;
+    this.#frame.suspension = this;
+    return parked;
+  }
+
+  override finish(): unknown {
+    return this.#value;
+  }
+
+  override takeBack(): boolean {
+    this.#frame.suspension = undefined;
+    return true;
+  }
+
+  override get what(): string {
+    return "be resumed";
+  }
+}
+
+/** The suspend operation for the coroutine that runs right now. */
+export function suspendOperation(): Operation<unknown> {
+  if (state.current !== undefined) return generatorSuspend;
+  const frame = asyncFrames.getStore();
+  if (frame === undefined) throw new Error("xsuspend was called outside of any coroutine: there is nothing to suspend");
+  return new AsyncSuspend(frame);
+}
