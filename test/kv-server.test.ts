@@ -2,8 +2,11 @@
 
 import { describe, expect, test } from "bun:test";
 import { asyncio, type Coroutine, run, xasync, xawait } from "zigcoro";
-import { Client, ReplyFailure } from "../examples/kv/client.ts";
+import { Client, type Reply, ReplyFailure } from "../examples/kv/client.ts";
+import { List } from "../examples/kv/list.ts";
 import { Server } from "../examples/kv/server.ts";
+import { Store } from "../examples/kv/store.ts";
+import { Waiters } from "../examples/kv/waiters.ts";
 
 /** What a test gets: a server, and clients that are closed after it. */
 class Bench {
@@ -45,12 +48,13 @@ function serverTest(name: string, body: (bench: Bench) => Coroutine<void>, timeo
   test(name, () => run(main), timeoutMs);
 }
 
-/** Whether the server has closed the connection: what it still says is thrown away. */
-function* ended(client: Client): Coroutine<boolean> {
+/** What the server still says before it closes the connection. */
+function* untilEnd(client: Client): Coroutine<Reply[]> {
+  const replies: Reply[] = [];
   try {
-    for (;;) yield* client.receive();
-  } catch (error) {
-    return !(error instanceof ReplyFailure);
+    for (;;) replies.push(yield* client.receive());
+  } catch {
+    return replies;
   }
 }
 
@@ -77,14 +81,14 @@ describe("requests", () => {
     yield* client.socket.write(raw("PING\r\n*1\r\n$-1\r\nPING\r\n"));
     expect(yield* client.receive()).toBe("PONG");
     expect(yield* client.receive()).toEqual(new ReplyFailure("ERR Protocol error: invalid bulk length"));
-    expect(yield* ended(client)).toBe(true);
+    expect(yield* untilEnd(client)).toEqual([]);
   });
 
   serverTest("after QUIT are not run", function* (bench) {
     const client = yield* bench.client();
     yield* client.send([["QUIT"], ["SET", "k", "v"]]);
     expect(yield* client.receive()).toBe("OK");
-    expect(yield* ended(client)).toBe(true);
+    expect(yield* untilEnd(client)).toEqual([]);
     expect(bench.server.store.has("k")).toBe(false);
   });
 
@@ -97,6 +101,15 @@ describe("requests", () => {
     expect(yield* client.call("SET", "large", value)).toBe("OK");
     expect(yield* client.call("STRLEN", "large")).toBe(value.length);
     expect((yield* client.call("GET", "large")) === value).toBe(true);
+  });
+
+  serverTest("wait while the client does not take the replies to earlier ones", function* (bench) {
+    const client = yield* bench.client();
+    yield* client.call("SET", "k", "x".repeat(1024 * 1024));
+    yield* client.send(Array.from({ length: 200 }, () => ["GET", "k"]));
+    yield* bench.reaches(() => bench.server.commands > 20);
+    expect(bench.server.commands).toBeLessThan(190); // 200 MiB do not fit between the two
+    for (let i = 0; i < 200; i++) expect(((yield* client.receive()) as string).length).toBe(1024 * 1024);
   });
 
   serverTest("of many connections at once do not mix", function* (bench) {
@@ -173,6 +186,43 @@ describe("BLPOP", () => {
     expect(yield* client.receive()).toBe("end");
     expect(yield* client.receive()).toBe("late");
     expect(yield* client.call("PING")).toBe("PONG");
+  });
+
+  serverTest("notices at each wait that its client leaves", function* (bench) {
+    const pusher = yield* bench.client();
+    const client = yield* bench.client();
+    const value = "x".repeat(32 * 1024 * 1024);
+    yield* client.call("SET", "large", value);
+    yield* client.send([
+      ["BLPOP", "k", "0"],
+      ["GET", "large"],
+      ["BLPOP", "k", "0"],
+    ]);
+    yield* bench.reaches(() => bench.server.waiters.size === 1);
+    yield* pusher.call("RPUSH", "k", "1");
+    yield* client.socket.write(raw("PI")); // while the large reply is under way: what watched in the first wait ends with this
+    expect(yield* client.receive()).toEqual(["k", "1"]);
+    expect((yield* client.receive()) === value).toBe(true);
+    yield* bench.reaches(() => bench.server.waiters.size === 1);
+    client.close();
+    yield* bench.reaches(() => bench.server.waiters.size === 0);
+    expect(yield* pusher.call("RPUSH", "k", "2")).toBe(1);
+    expect(yield* pusher.call("LPOP", "k")).toBe("2");
+  });
+
+  test("keeps an element whose taker has just been dismissed, and takes one back in front", () => {
+    const store = new Store();
+    const waiters = new Waiters();
+    const list = new List();
+    list.pushRight("second");
+    store.set("k", list);
+    waiters.dismiss(waiters.add(["k"]));
+    waiters.serve("k", store);
+    expect(list.length).toBe(1);
+    waiters.giveBack(["k", "first"], store);
+    expect(store.list("k")?.range(0, 1)).toEqual(["first", "second"]);
+    waiters.giveBack(["gone", "x"], store);
+    expect(store.list("gone")?.length).toBe(1);
   });
 
   serverTest("takes nothing for a client that has left", function* (bench) {
@@ -255,7 +305,7 @@ describe("messages", () => {
       ["subscribe", "c", 1],
       "OK",
     ]);
-    expect(yield* ended(client)).toBe(true);
+    expect(yield* untilEnd(client)).toEqual([]);
     expect(yield* publisher.call("PUBLISH", "c", "x")).toBe(0);
   });
 
@@ -305,7 +355,7 @@ describe("closing", () => {
       while (server.waiters.size === 0) yield* idle.call("PING");
       expect(yield* server.close()).toBe(0);
       for (const client of clients) {
-        expect(yield* ended(client)).toBe(true);
+        expect(yield* untilEnd(client)).toEqual([]);
         client.close();
       }
       expect([server.sessions.size, server.coroutines, server.waiters.size]).toEqual([0, 0, 0]);

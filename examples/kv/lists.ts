@@ -118,5 +118,5 @@ function blockingPop(session: Session, args: Args): Coroutine<void> | undefined 
 function* waitAndReply(session: Session, keys: string[], timeout: number): Coroutine<void> {
   const popped = yield* session.waitForElement(keys, timeout);
   if (popped) session.replies.bulks(popped);
-  else session.replies.nilArray();
+  else if (!session.closing) session.replies.nilArray();
 }

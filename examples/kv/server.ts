@@ -86,8 +86,8 @@ export class Server {
         yield* asyncio.sleep(EXPIRE_INTERVAL_MS); // out of descriptors, say: some may be free soon
         continue;
       }
-      const { address, port } = connection.remote;
-      const session = new Session(this, connection, ++this.connections, `${address}:${port}`);
+      const peer = connection.remote; // unknown when it has left already
+      const session = new Session(this, connection, ++this.connections, peer ? `${peer.address}:${peer.port}` : "");
       this.sessions.add(session);
       const frame = xasync(this.#serve.bind(this), [session], { name: `connection ${session.id}` });
       if (frame.status !== "done") this.#frames.set(session, frame);

@@ -73,7 +73,7 @@ export class Session {
   stop(): void {
     this.closing = true;
     if (this.#waiter) this.server.waiters.dismiss(this.#waiter);
-    if (this.#idle && !this.#sending) this.connection.close();
+    if (this.#idle && !this.#sending && this.replies.size === 0) this.connection.close(); // else its sender does, when it has finished
   }
 
   /** Lets messages be sent from now on while the session waits for requests. */
