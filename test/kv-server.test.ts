@@ -164,6 +164,13 @@ describe("BLPOP", () => {
     expect(yield* client.call("LLEN", "k")).toBe(1);
   });
 
+  serverTest("waits for the longest time that it takes", function* (bench) {
+    const pusher = yield* bench.client();
+    const client = yield* blocked(bench, "k", "1e15");
+    yield* pusher.call("RPUSH", "k", "x");
+    expect(yield* client.receive()).toEqual(["k", "x"]);
+  });
+
   serverTest("holds up the pipeline behind it, and sends what stands before it", function* (bench) {
     const pusher = yield* bench.client();
     const client = yield* bench.client();

@@ -235,6 +235,7 @@ describe("numbers", () => {
 
   test("timeouts are seconds, with fractions", () => {
     expect(["0", "1", "0.5", ".25", "1e1", "0.0001"].map(timeoutMs)).toEqual([0, 1000, 500, 250, 10_000, 1]);
+    expect(timeoutMs("1e15")).toBe(Number.MAX_SAFE_INTEGER);
     for (const text of ["", "abc", "nan", "1 ", "1x"]) expect(() => timeoutMs(text)).toThrow("ERR timeout is not a float or out of range");
     expect(() => timeoutMs("-1")).toThrow("ERR timeout is negative");
     expect(() => timeoutMs("1e18")).toThrow("ERR timeout is out of range");

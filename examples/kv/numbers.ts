@@ -51,7 +51,7 @@ export function timeoutMs(text: string): number {
   if (!Number.isFinite(seconds)) throw new ReplyError("ERR timeout is not a float or out of range");
   if (seconds < 0) throw new ReplyError("ERR timeout is negative");
   if (seconds * 1000 >= MAX_MS) throw new ReplyError("ERR timeout is out of range");
-  return Math.ceil(seconds * 1000);
+  return Math.min(Math.ceil(seconds * 1000), Number.MAX_SAFE_INTEGER); // what no timer takes: 285,000 years
 }
 
 function int64(text: string): bigint | undefined {
