@@ -2,17 +2,21 @@
 
 import { checkString, show } from "./check.ts";
 import { type Coroutine, currentFrame, Frame, startFrame, suspendOperation } from "./frame.ts";
+import { isNativeBody, type NativeArgument, type NativeBody, startNative } from "./native-body.ts";
 import type { Operation } from "./operation.ts";
 
 export interface FrameOptions {
   /** Shown in errors and reports. Default: the function's name. */
   readonly name?: string;
+  /** Native bodies only: bytes of its stack, 4,096 to 8,388,608. Default 65,536. */
+  readonly stack?: number;
 }
 
 /**
  * Starts a coroutine: runs `body` up to its first suspend and returns its frame.
  *
- * The body is a generator function (`yield*` suspends it), an async function, or a plain function. What it throws is kept for
+ * The body is a generator function (`yield*` suspends it), an async function, a plain function, or native code (see
+ * "zigcoro/native"). What it throws is kept for
  * whoever awaits the frame; a failure that nobody awaits becomes an unhandled rejection.
  *
  * @example
@@ -26,13 +30,19 @@ export interface FrameOptions {
  * console.log(await xawait(frame)); // 42
  * ```
  */
+export function xasync(body: NativeBody, args?: readonly NativeArgument[], options?: FrameOptions): Frame<number>;
 export function xasync<A extends readonly unknown[], T>(body: (...args: A) => Coroutine<T>, args: A, options?: FrameOptions): Frame<T>;
 export function xasync<A extends readonly unknown[], T>(body: (...args: A) => PromiseLike<T>, args: A, options?: FrameOptions): Frame<T>;
 export function xasync<A extends readonly unknown[], T>(body: (...args: A) => T, args: A, options?: FrameOptions): Frame<T>;
 export function xasync<T>(body: () => Coroutine<T>, args?: readonly [], options?: FrameOptions): Frame<T>;
 export function xasync<T>(body: () => PromiseLike<T>, args?: readonly [], options?: FrameOptions): Frame<T>;
 export function xasync<T>(body: () => T, args?: readonly [], options?: FrameOptions): Frame<T>;
-export function xasync<T>(body: (...args: never[]) => unknown, args: readonly unknown[] = [], options: FrameOptions = {}): Frame<T> {
+export function xasync<T>(
+  body: ((...args: never[]) => unknown) | NativeBody,
+  args: readonly unknown[] = [],
+  options: FrameOptions = {},
+): Frame<T> | Frame<number> {
+  if (isNativeBody(body)) return startNative(body, args, options);
   if (typeof body !== "function") throw new TypeError(`xasync: body must be a function, got ${show(body)}`);
   if (!Array.isArray(args)) throw new TypeError(`xasync: args must be an array, got ${show(args)}`);
   const name = options.name === undefined ? body.name : checkString(options.name, "xasync: options.name");

@@ -15,9 +15,10 @@ export class Executor {
    * @throws TypeError
    */
   runSoon(work: (() => void) | Frame<unknown>): void {
-    if (work instanceof Frame) return ready(new Task(() => xresume(work)), 0, 0);
-    if (typeof work !== "function") throw new TypeError(`Executor.runSoon: work must be a function or a Frame, got ${show(work)}`);
-    ready(new Task(work), 0, 0);
+    if (!(work instanceof Frame) && typeof work !== "function") {
+      throw new TypeError(`Executor.runSoon: work must be a function or a Frame, got ${show(work)}`);
+    }
+    ready(new Task(work instanceof Frame ? () => xresume(work) : work), 0, 0);
   }
 
   /**

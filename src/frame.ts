@@ -76,6 +76,7 @@ export abstract class Frame<T> extends Operation<T> {
     return `await coroutine "${this.name}"`;
   }
 
+  /** Why `resume` refuses. */
   protected cannotResume(): Error {
     const why = { active: "it is running", suspended: `it waits to ${this.waitsTo}`, done: "it has finished" }[this.where];
     return new Error(`cannot resume coroutine "${this.name}": ${why}`);

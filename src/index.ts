@@ -6,6 +6,7 @@ export { type FrameOptions, inCoro, xasync, xawait, xframe, xresume, xsuspend } 
 export { Cancelled, ChannelClosed, Deadlock, type IoError, TimeoutError } from "./error.ts";
 export { Executor } from "./executor.ts";
 export type { Coroutine, Frame, Status } from "./frame.ts";
+export type { NativeArgument, NativeBody } from "./native-body.ts";
 export type { Operation, Suspended } from "./operation.ts";
 export { run } from "./run.ts";
 export { sleep } from "./sleep.ts";

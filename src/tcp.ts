@@ -55,7 +55,8 @@ export interface ConnectOptions {
 }
 
 abstract class Socket {
-  protected handle: number;
+  /** The native handle, for native bodies; 0 once closed. */
+  handle: number;
   readonly #addresses: (Address | undefined)[] = [];
 
   constructor(handle: number) {

@@ -1,8 +1,10 @@
-//! Prints the ABI manifest: `describe ts` the TypeScript module src/native/abi.ts, `describe c` the prototypes of
-//! include/zigcoro_abi.h. A test compares the checked-in copies.
+//! Prints the ABI manifest: `describe ts` the TypeScript module src/native/abi.ts, `describe c` the C header
+//! include/zigcoro.h. A test compares the checked-in copies.
 
 const std = @import("std");
+const library = @import("library.zig");
 const manifest = @import("manifest.zig");
+const NativeFrame = @import("native.zig").NativeFrame;
 
 pub fn main(init: std.process.Init) !void {
     var buffer: [4096]u8 = undefined;
@@ -14,8 +16,10 @@ pub fn main(init: std.process.Init) !void {
     const format = args.next() orelse "";
     if (std.mem.eql(u8, format, "ts")) {
         try typescript(w);
+    } else if (std.mem.eql(u8, format, "c")) {
+        try header(w);
     } else {
-        std.debug.print("describe: say what to print: ts\n", .{});
+        std.debug.print("describe: say what to print: ts or c\n", .{});
         std.process.exit(2);
     }
     try w.flush();
@@ -30,6 +34,7 @@ fn typescript(w: *std.Io.Writer) !void {
     try w.print("export const abiVersion = {d};\n\n", .{comptime manifest.fingerprint()});
     try w.writeAll("export const symbols = {\n");
     for (manifest.functions) |f| {
+        if (f.body_only) continue;
         try w.print("  {s}: {{ args: [", .{f.name});
         for (f.params, 0..) |param, i| try w.print("{s}\"{s}\"", .{ if (i > 0) ", " else "", ffiName(param) });
         try w.print("], returns: \"{s}\" }},\n", .{ffiName(f.result)});
@@ -57,6 +62,83 @@ fn constants(w: *std.Io.Writer, name: []const u8, list: []const manifest.Constan
         try w.print(": {d},\n", .{c.value});
     }
     try w.writeAll("} as const;\n");
+}
+
+fn header(w: *std.Io.Writer) !void {
+    try w.writeAll(
+        \\/* zigcoro: coroutine bodies in C. Generated from zig/abi by `zig build describe -- c`; do not edit.
+        \\ *
+        \\ * A body is a function of type zc_body. TypeScript starts it with xasync(symbol, [numbers...]); it runs on a stack of its own
+        \\ * and may suspend anywhere in its calls. `frame` is valid inside the body only. Functions give 0 or more, or a negative
+        \\ * errno; -ECANCELED (-125) after a cancel, when the body should clean up and return.
+        \\ *
+        \\ *     ZC_COROUTINE(sum) {
+        \\ *       double total = 0, value;
+        \\ *       while (zc_suspend(frame, &value) >= 0) total += value;
+        \\ *       return total;
+        \\ *     }
+        \\ */
+        \\#ifndef ZIGCORO_H
+        \\#define ZIGCORO_H
+        \\
+        \\#include <stdint.h>
+        \\
+        \\#ifdef __cplusplus
+        \\extern "C" {
+        \\#endif
+        \\
+        \\typedef struct zc_frame zc_frame;
+        \\typedef double (*zc_body)(zc_frame *frame);
+        \\#define ZC_COROUTINE(name) double name(zc_frame *frame)
+        \\
+    );
+    inline for (library.body_groups) |group| {
+        inline for (@typeInfo(group).@"struct".decls) |decl| {
+            const info = @typeInfo(@TypeOf(@field(group, decl.name))).@"fn";
+            try w.print("/* {s} */\n{s}zc_{s}(", .{ @field(docs, decl.name), cType(info.return_type.?), decl.name });
+            inline for (info.params, 0..) |param, i| {
+                try w.print("{s}{s}{s}", .{ if (i > 0) ", " else "", cType(param.type.?), @field(names, decl.name)[i] });
+            }
+            try w.writeAll(");\n");
+        }
+    }
+    try w.writeAll(
+        \\
+        \\#ifdef __cplusplus
+        \\}
+        \\#endif
+        \\#endif
+        \\
+    );
+}
+
+/// What reflection does not know: the meaning of each function and the names of its parameters.
+const docs = .{
+    .arg = "Argument number index (from 0) of xasync; 0 when there is none.",
+    .@"suspend" = "Suspends until TypeScript resumes it; *value (unless null) is what the resume brought.",
+    .sleep = "Waits at least ms milliseconds.",
+    .tcp_read = "Reads 1 to len bytes; 0 at the end of the stream. connection: an argument that was a TCP object.",
+    .tcp_write = "Writes all len (at most 2^31 - 1) bytes.",
+};
+const names = .{
+    .arg = .{ "frame", "index" },
+    .@"suspend" = .{ "frame", "value" },
+    .sleep = .{ "frame", "ms" },
+    .tcp_read = .{ "frame", "connection", "bytes", "len" },
+    .tcp_write = .{ "frame", "connection", "bytes", "len" },
+};
+
+fn cType(comptime T: type) []const u8 {
+    return switch (T) {
+        u32 => "uint32_t ",
+        i32 => "int32_t ",
+        f64 => "double ",
+        ?*f64 => "double *",
+        [*]u8 => "uint8_t *",
+        [*]const u8 => "const uint8_t *",
+        *NativeFrame => "zc_frame *",
+        else => @compileError(@typeName(T)),
+    };
 }
 
 fn ffiName(kind: manifest.Kind) []const u8 {

@@ -9,9 +9,12 @@ const assert = std.debug.assert;
 const Allocator = std.mem.Allocator;
 const buffer = @import("buffer.zig");
 const handle = @import("handle.zig");
+const Executor = @import("executor.zig").Executor;
 const loop = @import("loop.zig");
+const NativeFrame = @import("native.zig").NativeFrame;
 const ring = @import("ring.zig");
 const slot = @import("slot.zig");
+const stack = @import("stack.zig");
 const sys = @import("sys.zig");
 const tcp = @import("io/tcp.zig");
 const timer = @import("timer.zig");
@@ -25,6 +28,11 @@ pub const Env = struct {
     slots: slot.Slots = .{},
     channels: handle.Table(slot.ValueChannel) = .{},
     sockets: handle.Table(tcp.Socket) = .{},
+    frames: handle.Table(NativeFrame) = .{},
+    /// Native bodies that have returned in a tick and are freed after it.
+    ended_frames: ?*NativeFrame = null,
+    executor: Executor = .{},
+    stacks: stack.Pool = .{},
     tcp_context: tcp.Context,
 
     const first_slots = 1024;
@@ -58,12 +66,15 @@ pub const Env = struct {
             env.loop.tick(true) catch break;
             env.loop.deliver();
         }
+        for (env.frames.slots.items) |entry| if (entry.object) |frame| frame.abandon();
         for (env.channels.slots.items) |entry| {
             const channel = entry.object orelse continue;
             channel.close();
             channel.deinit();
             allocator.destroy(channel);
         }
+        env.frames.deinit(allocator);
+        env.stacks.deinit();
         env.sockets.deinit(allocator);
         env.channels.deinit(allocator);
         env.timers.deinit(allocator);
@@ -86,15 +97,29 @@ pub const Env = struct {
     pub fn tick(env: *Env, wait: bool) loop.Loop.Error!void {
         assert(env.ring.shared.tail -% env.ring.shared.head <= env.ring.entries.len);
         if (env.timers.earliest()) |deadline| env.loop.armTimer(deadline);
-        const is_quiet = env.ring.shared.tail == env.ring.shared.head;
-        try env.loop.tick(wait and is_quiet and (env.loop.in_flight > 0 or env.timers.count() > 0));
+        try env.loop.tick(wait and !env.hasWork() and env.countPending() > 0);
         env.loop.deliver();
         env.fireTimers();
-        env.updatePending();
+        _ = env.executor.tick();
+        env.freeEnded();
+        env.ring.shared.pending = env.countPending();
     }
 
-    pub fn updatePending(env: *Env) void {
-        env.ring.shared.pending = env.loop.in_flight + @as(u32, @intCast(env.timers.count()));
+    /// Whether a tick has something to do, or TypeScript something to drain, without any event.
+    pub fn hasWork(env: *const Env) bool {
+        const shared = env.ring.shared;
+        return shared.tail != shared.head or env.loop.finished.head != null or !env.executor.isEmpty();
+    }
+
+    fn countPending(env: *const Env) u32 {
+        return env.loop.in_flight + @as(u32, @intCast(env.timers.count())) + @intFromBool(!env.executor.isEmpty());
+    }
+
+    fn freeEnded(env: *Env) void {
+        while (env.ended_frames) |frame| {
+            env.ended_frames = frame.next_ended;
+            frame.destroy();
+        }
     }
 
     fn fireTimers(env: *Env) void {

@@ -103,23 +103,18 @@ pub const Thread = struct {
             .io_uring => |*ring| {
                 ring.setWake(true);
                 env.tick(false) catch return sys.negative(.NOMEM);
-                if (!thread.hasWork() and !ring.hasWork()) return 0;
+                if (!env.hasWork() and !ring.hasWork()) return 0;
                 ring.setWake(false);
             },
             .epoll => {
                 env.tick(false) catch return sys.negative(.NOMEM);
-                if (!thread.hasWork()) {
+                if (!env.hasWork()) {
                     thread.waker.?.park(env.timers.earliest());
                     return 0;
                 }
             },
         }
         return 1;
-    }
-
-    fn hasWork(thread: *Thread) bool {
-        const env = thread.env;
-        return env.ring.shared.tail != env.ring.shared.head or env.loop.finished.head != null;
     }
 
     pub fn unpark(thread: *Thread) void {

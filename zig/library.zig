@@ -7,10 +7,16 @@ pub const groups = .{
     @import("abi/env.zig").exports,
     @import("abi/channel.zig").exports,
     @import("abi/tcp.zig").exports,
+    @import("abi/frame.zig").exports,
+};
+
+/// What native bodies call; TypeScript does not bind these.
+pub const body_groups = .{
+    @import("abi/body.zig").exports,
 };
 
 comptime {
-    for (groups) |group| {
+    for (groups ++ body_groups) |group| {
         for (@typeInfo(group).@"struct".decls) |decl| {
             @export(&@field(group, decl.name), .{ .name = "zc_" ++ decl.name });
         }
@@ -32,4 +38,5 @@ test {
     _ = @import("slot.zig");
     _ = @import("host.zig");
     _ = @import("io/tcp.zig");
+    _ = @import("native.zig");
 }

@@ -33,18 +33,24 @@ pub const Kind = enum {
     }
 };
 
-pub const Function = struct { name: []const u8, params: []const Kind, result: Kind };
+pub const Function = struct {
+    name: []const u8,
+    params: []const Kind,
+    result: Kind,
+    /// For native bodies, not for TypeScript.
+    body_only: bool = false,
+};
 pub const Constant = struct { name: []const u8, value: i32 };
 
 pub const functions: []const Function = blk: {
     @setEvalBranchQuota(100_000);
     var list: []const Function = &.{.{ .name = "zc_abi_version", .params = &.{}, .result = .u32 }};
-    for (library.groups) |group| {
+    for (library.groups ++ library.body_groups, 0..) |group, i| {
         for (@typeInfo(group).@"struct".decls) |decl| {
             const info = @typeInfo(@TypeOf(@field(group, decl.name))).@"fn";
             var params: []const Kind = &.{};
             for (info.params) |param| params = params ++ .{Kind.of(param.type.?)};
-            list = list ++ .{Function{ .name = "zc_" ++ decl.name, .params = params, .result = Kind.of(info.return_type.?) }};
+            list = list ++ .{Function{ .name = "zc_" ++ decl.name, .params = params, .result = Kind.of(info.return_type.?), .body_only = i >= library.groups.len }};
         }
     }
     break :blk list;
@@ -61,11 +67,13 @@ pub const layouts: []const Constant = &.{
     .{ .name = "shared_tail", .value = @offsetOf(ring.Shared, "tail") },
     .{ .name = "shared_pending", .value = @offsetOf(ring.Shared, "pending") },
     .{ .name = "shared_errno", .value = @offsetOf(ring.Shared, "errno") },
+    .{ .name = "shared_value", .value = @offsetOf(ring.Shared, "value") },
     .{ .name = "shared_size", .value = @sizeOf(ring.Shared) },
     .{ .name = "entry_token", .value = @offsetOf(ring.Entry, "token") },
     .{ .name = "entry_status", .value = @offsetOf(ring.Entry, "status") },
     .{ .name = "entry_value", .value = @offsetOf(ring.Entry, "value") },
     .{ .name = "entry_size", .value = @sizeOf(ring.Entry) },
+    .{ .name = "max_args", .value = @import("native.zig").max_args },
     .{ .name = "slot_bits", .value = @import("slot.zig").Slot.index_bits },
 };
 

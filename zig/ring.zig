@@ -27,6 +27,9 @@ pub const Shared = extern struct {
     pending: u32 = 0,
     /// Errno of the last call that returns a handle and failed.
     errno: i32 = 0,
+    /// Result of a native body that ended inside the call that ran it.
+    value: f64 = 0,
+    reserved: f64 = 0,
 };
 
 pub const Ring = struct {
@@ -36,7 +39,7 @@ pub const Ring = struct {
     const alignment: std.mem.Alignment = .fromByteUnits(16);
 
     comptime {
-        assert(@sizeOf(Shared) == 16 and @sizeOf(Entry) == 16);
+        assert(@sizeOf(Shared) % 16 == 0 and @sizeOf(Entry) == 16);
     }
 
     /// `capacity` is a power of two.

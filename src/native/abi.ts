@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 3771387897;
+export const abiVersion = 227122793;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -35,6 +35,10 @@ export const symbols = {
   zc_tcp_close: { args: ["ptr", "u32"], returns: "i32" },
   zc_tcp_address: { args: ["ptr", "u32", "u32", "buffer"], returns: "i32" },
   zc_tcp_no_delay: { args: ["ptr", "u32", "u32"], returns: "i32" },
+  zc_frame_start: { args: ["ptr", "ptr", "buffer", "u32", "u32", "buffer", "u32", "u32"], returns: "u32" },
+  zc_frame_resume: { args: ["ptr", "u32", "f64"], returns: "i32" },
+  zc_frame_cancel: { args: ["ptr", "u32"], returns: "i32" },
+  zc_frame_is_resumable: { args: ["ptr", "u32"], returns: "i32" },
 } as const;
 
 export const codes = {
@@ -52,10 +56,12 @@ export const layouts = {
   sharedTail: 0,
   sharedPending: 8,
   sharedErrno: 12,
-  sharedSize: 16,
+  sharedValue: 16,
+  sharedSize: 32,
   entryToken: 0,
   entryStatus: 4,
   entryValue: 8,
   entrySize: 16,
+  maxArgs: 8,
   slotBits: 22,
 } as const;

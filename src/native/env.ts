@@ -115,6 +115,11 @@ export function lastErrno(): number {
   return words[layouts.sharedErrno / 4] as number;
 }
 
+/** The result of a native body that ended inside the last call. */
+export function lastValue(): number {
+  return numbers[layouts.sharedValue / 8] as number;
+}
+
 /** Completes at most `limit` ring entries; returns how many. */
 export function drainRing(limit: number): number {
   let drained = 0;

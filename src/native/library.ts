@@ -34,7 +34,8 @@ function requireBun(): void {
   throw new Error(`zigcoro needs Bun 1.4 or newer (this is Bun ${process.versions.bun})`);
 }
 
-function findLibrary(): string {
+/** Where the native library is. Throws an Error that says what is missing and what to do. */
+export function findLibrary(): string {
   const chosen = process.env.ZIGCORO_LIBRARY;
   if (chosen) {
     if (!existsSync(chosen)) throw new Error(`ZIGCORO_LIBRARY names ${chosen}, but there is no such file`);

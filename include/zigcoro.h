@@ -1,0 +1,39 @@
+/* zigcoro: coroutine bodies in C. Generated from zig/abi by `zig build describe -- c`; do not edit.
+ *
+ * A body is a function of type zc_body. TypeScript starts it with xasync(symbol, [numbers...]); it runs on a stack of its own
+ * and may suspend anywhere in its calls. `frame` is valid inside the body only. Functions give 0 or more, or a negative
+ * errno; -ECANCELED (-125) after a cancel, when the body should clean up and return.
+ *
+ *     ZC_COROUTINE(sum) {
+ *       double total = 0, value;
+ *       while (zc_suspend(frame, &value) >= 0) total += value;
+ *       return total;
+ *     }
+ */
+#ifndef ZIGCORO_H
+#define ZIGCORO_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct zc_frame zc_frame;
+typedef double (*zc_body)(zc_frame *frame);
+#define ZC_COROUTINE(name) double name(zc_frame *frame)
+/* Argument number index (from 0) of xasync; 0 when there is none. */
+double zc_arg(zc_frame *frame, uint32_t index);
+/* Suspends until TypeScript resumes it; *value (unless null) is what the resume brought. */
+int32_t zc_suspend(zc_frame *frame, double *value);
+/* Waits at least ms milliseconds. */
+int32_t zc_sleep(zc_frame *frame, double ms);
+/* Reads 1 to len bytes; 0 at the end of the stream. connection: an argument that was a TCP object. */
+int32_t zc_tcp_read(zc_frame *frame, uint32_t connection, uint8_t *bytes, uint32_t len);
+/* Writes all len (at most 2^31 - 1) bytes. */
+int32_t zc_tcp_write(zc_frame *frame, uint32_t connection, const uint8_t *bytes, uint32_t len);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

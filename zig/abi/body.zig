@@ -1,0 +1,34 @@
+//! C ABI for native bodies: what a C function that runs as a coroutine calls. Each waits by suspending only its own coroutine.
+//! `frame` is the body's argument, valid until it returns, and only inside the body. Results are 0 or more, or a negative
+//! errno; -ECANCELED after a cancel.
+
+const Handle = @import("../handle.zig").Handle;
+const NativeFrame = @import("../native.zig").NativeFrame;
+const native = @import("../native.zig");
+
+pub const exports = struct {
+    /// Argument `index`, 0 when there is none.
+    pub fn arg(frame: *NativeFrame, index: u32) callconv(.c) f64 {
+        return if (index < native.max_args) frame.arguments[index] else 0;
+    }
+
+    /// Suspends until TypeScript resumes it. `value` (may be null) gets what the resume brought.
+    pub fn @"suspend"(frame: *NativeFrame, value: ?*f64) callconv(.c) i32 {
+        return frame.suspendBody(value);
+    }
+
+    /// Waits `ms` milliseconds, fractions allowed, never less.
+    pub fn sleep(frame: *NativeFrame, ms: f64) callconv(.c) i32 {
+        return frame.sleepBody(ms);
+    }
+
+    /// Reads 1 to `len` bytes, 0 at the end of the stream. `handle`: a connection that TypeScript passed.
+    pub fn tcp_read(frame: *NativeFrame, handle: Handle, bytes: [*]u8, len: u32) callconv(.c) i32 {
+        return frame.readBody(handle, bytes[0..len]);
+    }
+
+    /// Writes all `len` (at most 2^31 - 1) bytes.
+    pub fn tcp_write(frame: *NativeFrame, handle: Handle, bytes: [*]const u8, len: u32) callconv(.c) i32 {
+        return frame.writeBody(handle, bytes[0..len]);
+    }
+};

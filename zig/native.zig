@@ -1,0 +1,220 @@
+//! Native bodies: a C function that runs as a coroutine on its own stack, started and resumed from TypeScript.
+//!
+//! What it waits for decides who may wake it: `resume_` TypeScript, `timer` the timer heap, `io` a socket. A cancel ends the
+//! wait with -ECANCELED, or, when it runs or its operation cannot be taken back, the next one it begins. The result goes to
+//! TypeScript at once when the body ends inside a call of TypeScript's, otherwise through the ring.
+//!
+//! A frame is owned by the Env, and freed when its body has returned.
+
+const std = @import("std");
+const assert = std.debug.assert;
+const Coro = @import("coro.zig").Coro;
+const Env = @import("env.zig").Env;
+const Handle = @import("handle.zig").Handle;
+const IoWait = @import("io/op.zig").IoWait;
+const Slot = @import("slot.zig").Slot;
+const Timer = @import("timer.zig").Timer;
+const Waiter = @import("waiter.zig").Waiter;
+const code = @import("code.zig");
+const sys = @import("sys.zig");
+const tcp = @import("io/tcp.zig");
+
+pub const max_args = 8;
+pub const canceled = sys.negative(.CANCELED);
+
+/// A C coroutine body. Its frame is for the functions that it calls, and gone once it has returned.
+pub const Body = *const fn (*NativeFrame) callconv(.c) f64;
+
+pub const NativeFrame = struct {
+    env: *Env,
+    co: *Coro,
+    handle: Handle,
+    body: Body,
+    /// Completed when the body returns outside of a call of TypeScript's.
+    slot: *Slot,
+    arguments: [max_args]f64 = @splat(0),
+    result: f64 = 0,
+    injected: f64 = 0,
+    waits_for: union(enum) { nothing, resume_, timer, io: Io } = .nothing,
+    wait: IoWait = .{ .waiter = .{ .wakeFn = woken } },
+    timer: Timer = .{ .fireFn = timerFired },
+    /// A cancel for the next wait.
+    cancelled: bool = false,
+    /// TypeScript is in `start` or `resume_` and gets the result from there.
+    driven: bool = false,
+    next_ended: ?*NativeFrame = null,
+
+    const Io = struct { socket: *tcp.Socket, side: *tcp.Side };
+
+    pub const StartError = error{OutOfMemory} || @import("coro.zig").CreateError;
+
+    /// A frame that has not run yet.
+    pub fn create(env: *Env, body: Body, arguments: []const f64, stack_size: usize, name: []const u8, slot: *Slot) StartError!*NativeFrame {
+        const frame = try env.allocator.create(NativeFrame);
+        errdefer env.allocator.destroy(frame);
+        const co = try Coro.init(&env.stacks, stack_size, main, frame, name);
+        errdefer co.deinit();
+        co.executor = &env.executor;
+        frame.* = .{ .env = env, .co = co, .body = body, .slot = slot, .handle = undefined };
+        @memcpy(frame.arguments[0..arguments.len], arguments);
+        frame.handle = try env.frames.add(env.allocator, frame);
+        slot.target = .frame;
+        return frame;
+    }
+
+    /// Runs it to its next suspend: `suspended`, or 0 when it has ended; then its result is in the shared head.
+    pub fn run(frame: *NativeFrame) i32 {
+        frame.driven = true;
+        frame.co.@"resume"();
+        if (frame.co.status != .done) {
+            frame.driven = false;
+            return code.suspended;
+        }
+        frame.env.ring.shared.value = frame.result;
+        frame.slot.target = .idle;
+        frame.destroy();
+        return 0;
+    }
+
+    pub fn resumeWith(frame: *NativeFrame, value: f64) i32 {
+        if (frame.waits_for != .resume_ or frame.co.status != .suspended or frame.co.queue != null) return code.not_resumable;
+        frame.injected = value;
+        return frame.run();
+    }
+
+    pub fn cancel(frame: *NativeFrame) void {
+        frame.cancelled = true;
+        switch (frame.waits_for) {
+            .nothing => {},
+            .resume_ => frame.env.executor.runSoon(frame.co),
+            .timer => {
+                frame.env.timers.remove(&frame.timer);
+                timerFired(&frame.timer);
+            },
+            .io => |io| io.socket.cancel(io.side),
+        }
+    }
+
+    /// For a thread that ends: gives the stack back, whatever it waits for. Nothing of the body runs.
+    pub fn abandon(frame: *NativeFrame) void {
+        frame.wait.waiter.state = .idle;
+        frame.destroy();
+    }
+
+    /// Gives the stack back; the body has returned.
+    pub fn destroy(frame: *NativeFrame) void {
+        frame.env.frames.remove(frame.handle);
+        frame.co.deinit();
+        frame.env.allocator.destroy(frame);
+    }
+
+    fn main(co: *Coro) void {
+        const frame = co.getStorage(NativeFrame);
+        frame.result = frame.body(frame);
+        if (frame.driven) return;
+        frame.slot.complete(0, frame.result);
+        frame.next_ended = frame.env.ended_frames;
+        frame.env.ended_frames = frame;
+    }
+
+    // What a body calls. Each gives 0 or more, or a negative errno; -ECANCELED after a cancel.
+
+    /// Suspends until TypeScript resumes it, and gives what the resume brought.
+    pub fn suspendBody(frame: *NativeFrame, value: ?*f64) i32 {
+        if (!frame.isRunning()) return code.not_resumable;
+        if (frame.takeCancel()) return canceled;
+        frame.waits_for = .resume_;
+        frame.co.@"suspend"();
+        frame.waits_for = .nothing;
+        if (frame.takeCancel()) return canceled;
+        if (value) |out| out.* = frame.injected;
+        return 0;
+    }
+
+    pub fn sleepBody(frame: *NativeFrame, ms: f64) i32 {
+        if (!frame.isRunning()) return code.not_resumable;
+        if (frame.takeCancel()) return canceled;
+        if (!(ms >= 0)) return sys.negative(.INVAL);
+        const deadline = sys.now() +| std.math.lossyCast(u64, @ceil(ms * std.time.ns_per_ms));
+        frame.env.timers.insert(frame.env.allocator, &frame.timer, deadline) catch return sys.negative(.NOMEM);
+        frame.waits_for = .timer;
+        frame.wait.waiter.arm();
+        frame.parkNow();
+        return if (frame.takeCancel()) canceled else 0;
+    }
+
+    /// Reads 1 to `bytes.len` bytes, or 0 at the end of the stream.
+    pub fn readBody(frame: *NativeFrame, handle: Handle, bytes: []u8) i32 {
+        const socket = frame.socketOf(handle) catch |err| return socketError(err);
+        if (!socket.isIdle(&socket.in)) return sys.negative(.BUSY);
+        const result = socket.startRead(&frame.wait, bytes.len) catch return sys.negative(.NOMEM);
+        const n = frame.ended(result, socket, &socket.in);
+        if (n <= 0) return n;
+        // Looked up again: it may have been closed while this waited.
+        const still = frame.env.sockets.get(handle) orelse return canceled;
+        return @intCast(still.take(bytes));
+    }
+
+    /// Writes all of `bytes`, at most 2^31 - 1.
+    pub fn writeBody(frame: *NativeFrame, handle: Handle, bytes: []const u8) i32 {
+        var done: usize = 0;
+        while (done < bytes.len) {
+            const socket = frame.socketOf(handle) catch |err| return socketError(err);
+            if (!socket.isIdle(&socket.out)) return sys.negative(.BUSY);
+            const result = socket.startWrite(&frame.wait, bytes[done..]) catch return sys.negative(.NOMEM);
+            const n = frame.ended(result, socket, &socket.out);
+            if (n < 0) return n;
+            done += @intCast(n);
+        }
+        return @intCast(done);
+    }
+
+    fn isRunning(frame: *NativeFrame) bool {
+        return frame.co.status == .active and frame.co.thread.current == frame.co;
+    }
+
+    fn socketOf(frame: *NativeFrame, handle: Handle) error{ NotRunning, Cancelled, BadHandle }!*tcp.Socket {
+        if (!frame.isRunning()) return error.NotRunning;
+        if (frame.takeCancel()) return error.Cancelled;
+        return frame.env.sockets.get(handle) orelse error.BadHandle;
+    }
+
+    fn socketError(err: error{ NotRunning, Cancelled, BadHandle }) i32 {
+        return switch (err) {
+            error.NotRunning => code.not_resumable,
+            error.Cancelled => canceled,
+            error.BadHandle => sys.negative(.BADF),
+        };
+    }
+
+    /// The result of an operation that was just started, waiting for it if it has to wait.
+    fn ended(frame: *NativeFrame, result: i32, socket: *tcp.Socket, side: *tcp.Side) i32 {
+        if (result != tcp.parked) return result;
+        frame.waits_for = .{ .io = .{ .socket = socket, .side = side } };
+        frame.parkNow();
+        if (frame.wait.result == canceled) frame.cancelled = false;
+        return frame.wait.result;
+    }
+
+    fn parkNow(frame: *NativeFrame) void {
+        frame.co.park(&frame.wait.waiter);
+        frame.wait.waiter.state = .idle;
+        frame.waits_for = .nothing;
+    }
+
+    fn takeCancel(frame: *NativeFrame) bool {
+        defer frame.cancelled = false;
+        return frame.cancelled;
+    }
+
+    fn woken(w: *Waiter) void {
+        const wait: *IoWait = @fieldParentPtr("waiter", w);
+        const frame: *NativeFrame = @fieldParentPtr("wait", wait);
+        frame.co.woken(w);
+    }
+
+    fn timerFired(t: *Timer) void {
+        const frame: *NativeFrame = @fieldParentPtr("timer", t);
+        frame.wait.waiter.wake();
+    }
+};
