@@ -94,7 +94,12 @@ export function hand(command, args, { cwd, env = process.env } = {}) {
       if (!windows && !repeated) child.kill(signal);
     };
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, forward);
+    // A SIGTERM to npm ends npm and the shell it put between itself and us, and nobody tells us: only our parent changes.
+    const parent = process.ppid;
+    const orphaned = () => process.ppid !== parent && forward("SIGTERM");
+    const watch = process.env.npm_lifecycle_event ? setInterval(orphaned, 500) : undefined;
     const end = (code) => {
+      clearInterval(watch);
       for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.off(signal, forward);
       resolve(code);
     };
