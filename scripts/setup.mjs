@@ -462,6 +462,10 @@ function progress(name) {
   return (seconds) => say(`  ${name}: ${seconds} s`);
 }
 
+function isForbidden(output) {
+  return /EACCES|EROFS|EPERM|permission denied|read-only file system/i.test(output);
+}
+
 function isFull(output) {
   return /ENOSPC|EDQUOT|NoSpaceLeft|DiskQuota|no space left|os error 28|quota exceeded|not enough space on the disk/i.test(output);
 }
@@ -473,7 +477,7 @@ function explain(name, tool, output) {
     return new SetupError(
       `the disk is full: ${name} could not be stored under ${root} (${tool} said: ${said}). Free about 1 GB there and run again.`,
     );
-  if (/EACCES|EROFS|EPERM|permission denied|read-only file system/i.test(output))
+  if (isForbidden(output))
     return new SetupError(
       `${name} could not be written under ${root} (${tool} said: ${said}). Make that folder writable for this user and run again.`,
     );
@@ -507,7 +511,8 @@ function makeFolder(folder) {
   try {
     mkdirSync(folder, { recursive: true });
   } catch (error) {
-    throw explain(show(folder), "this script", error.message);
+    if (isFull(error.message) || isForbidden(error.message)) throw explain(show(folder), "this script", error.message);
+    throw new SetupError(`the folder ${folder} could not be made (${error.message}). Move aside what is in its place and run again.`);
   }
 }
 
