@@ -3,7 +3,7 @@
 //
 //   node scripts/test.mjs --emulate aarch64-linux-musl    only the core's tests, for that target under qemu-user
 
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "./exec.mjs";
 import { devProgram, SetupError, setUp } from "./setup.mjs";
@@ -27,7 +27,6 @@ process.exitCode = total.failed === 0 ? 0 : 1;
 function allSteps({ root, zig, bun }) {
   const script = (name, ...args) => ({ command: process.execPath, args: [devProgram(name), ...args], count: oneCheck });
   const sources = ["build.zig", "build.zig.zon", "zig", "bench", "test", "examples"].filter((name) => existsSync(join(root, name)));
-  const ioTests = readdirSync(join(root, "test")).filter((name) => /^io.*\.test\.ts$/.test(name));
   const steps = [
     { name: "build the library", command: process.execPath, args: [join("scripts", "build.mjs")], count: oneCheck },
     { name: "zig fmt", command: zig, args: ["fmt", "--check", ...sources], count: oneCheck },
@@ -38,8 +37,9 @@ function allSteps({ root, zig, bun }) {
     { name: "bun tests", command: bun, args: ["test", "./test/"], count: bunCount },
   ];
   if (process.platform === "linux") {
-    const args = ["test", ...ioTests.map((name) => `./test/${name}`)];
-    steps.push({ name: "bun IO tests on epoll", command: bun, args, env: { ZIGCORO_BACKEND: "epoll" }, count: bunCount });
+    // Bun takes these as parts of a path, and fails when no test file matches any.
+    const args = ["test", "test/io", "test/kv-server"];
+    steps.push({ name: "bun socket tests on epoll", command: bun, args, env: { ZIGCORO_BACKEND: "epoll" }, count: bunCount });
   }
   return steps;
 }
