@@ -153,7 +153,6 @@ class Core<T> {
 class Send<T> extends Operation<void> {
   readonly #core: Core<T>;
   readonly #value: T;
-  #place = -1;
 
   constructor(core: Core<T>, value: T) {
     super();
@@ -161,25 +160,23 @@ class Send<T> extends Operation<void> {
     this.#value = value;
   }
 
+  /** The place of the value is the wait's scratch. */
   override begin(wait: Wait): number {
-    if (this.#place >= 0) throw new Error(`this send to channel "${this.#core.name}" is under way already; make another with send()`);
     const token = tokenOf(wait);
-    this.#place = this.#core.put(this.#value);
-    return library.zc_op_channel_send(env, this.#core.handle, token, this.#place);
+    const place = this.#core.put(this.#value);
+    wait.scratch = place;
+    return library.zc_op_channel_send(env, this.#core.handle, token, place);
   }
 
-  override finish(status: number, _value: number): void {
-    const place = this.#place;
-    this.#place = -1;
+  override finish(status: number, _value: number, wait: Wait): void {
     if (status === 0) return;
-    this.#core.take(place);
+    this.#core.take(wait.scratch);
     throw this.#core.error(status);
   }
 
   override takeBack(wait: Wait): boolean {
     if (!super.takeBack(wait)) return false;
-    this.#core.take(this.#place);
-    this.#place = -1;
+    this.#core.take(wait.scratch);
     return true;
   }
 

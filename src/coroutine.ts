@@ -2,7 +2,7 @@
 
 import { checkString, show } from "./check.ts";
 import { type Coroutine, currentFrame, Frame, startFrame, suspendOperation } from "./frame.ts";
-import { isNativeBody, type NativeArgument, type NativeBody, startNative } from "./native-body.ts";
+import { type NativeArgument, NativeBody, startNative } from "./native-body.ts";
 import type { Operation } from "./operation.ts";
 
 export interface FrameOptions {
@@ -42,8 +42,8 @@ export function xasync<T>(
   args: readonly unknown[] = [],
   options: FrameOptions = {},
 ): Frame<T> | Frame<number> {
-  if (isNativeBody(body)) return startNative(body, args, options);
-  if (typeof body !== "function") throw new TypeError(`xasync: body must be a function, got ${show(body)}`);
+  if (body instanceof NativeBody) return startNative(body, args, options);
+  if (typeof body !== "function") throw new TypeError(`xasync: body must be a function or a NativeBody, got ${show(body)}`);
   if (!Array.isArray(args)) throw new TypeError(`xasync: args must be an array, got ${show(args)}`);
   const name = options.name === undefined ? body.name : checkString(options.name, "xasync: options.name");
   return startFrame<T>(body, args, name);

@@ -34,6 +34,7 @@ export class Executor {
 
 class Task implements Wait {
   token = -1;
+  scratch = 0;
   readonly #work: () => void;
 
   constructor(work: () => void) {

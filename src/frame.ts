@@ -6,9 +6,11 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { show } from "./check.ts";
+import { parked } from "./code.ts";
 import { Cancelled } from "./error.ts";
 import { release, type Wait } from "./native/env.ts";
-import { type AsyncOwner, asyncOwner, Operation, type PromiseWait, parked, type Suspended } from "./operation.ts";
+import { Operation, type Suspended } from "./operation.ts";
+import { type AsyncOwner, asyncOwner, type PromiseWait } from "./promise.ts";
 import { operationBudget, poke, type Running, ready, state } from "./scheduler.ts";
 
 /** Where a coroutine stands: running (or resuming another), waiting, finished. */
@@ -28,7 +30,10 @@ export abstract class Frame<T> extends Operation<T> {
   #error: unknown;
   #failed = false;
   #observed = false;
+  /** Carries a failure that nobody has awaited yet. */
+  #rejection: Promise<never> | undefined;
   #waiters: Wait[] | undefined;
+  #cancelled = false;
 
   constructor(name: string) {
     super();
@@ -40,24 +45,38 @@ export abstract class Frame<T> extends Operation<T> {
   }
 
   /**
-   * Asks the coroutine to end: `Cancelled` is thrown at the operation it waits for, once that has really ended, or at the
-   * next one it starts. Does nothing to a finished coroutine. The end can be awaited as ever.
+   * Asks the coroutine to end: `Cancelled`, with `reason` as its cause, is thrown at the operation it waits for, once that has
+   * really ended, or at the next one it starts. That happens once: its `finally` blocks may wait in peace, and cancelling it
+   * again, or when it has finished, does nothing. The end can be awaited as ever.
    */
-  abstract cancel(reason?: unknown): void;
+  cancel(reason?: unknown): void {
+    if (this.where === "done" || this.#cancelled) return;
+    this.#cancelled = true;
+    this.deliverCancel(new Cancelled(reason));
+    poke();
+  }
+
+  protected abstract deliverCancel(error: Cancelled): void;
 
   /** For `xresume`: throws an Error when the coroutine is not suspended in `xsuspend`. */
   abstract resume(value: unknown): void;
 
   override begin(wait: Wait): number {
-    if ((wait as unknown) === this) throw new Error(`coroutine "${this.name}" cannot await itself`);
+    if ((wait as unknown) === this || currentFrame() === this) throw new Error(`coroutine "${this.name}" cannot await itself`);
     this.#observed = true;
+    this.#rejection?.catch(() => {});
     if (this.where === "done") return 0;
     this.#waiters ??= [];
     this.#waiters.push(wait);
     return parked;
   }
 
-  override finish(_status: number, _value: number): T {
+  override finish(_status: number, _value: number, _wait: Wait): T {
+    return this.outcome();
+  }
+
+  /** The result of a finished coroutine, or throws its error. */
+  outcome(): T {
     if (this.#failed) throw this.#error;
     return this.#result as T;
   }
@@ -74,6 +93,11 @@ export abstract class Frame<T> extends Operation<T> {
 
   override get what(): string {
     return `await coroutine "${this.name}"`;
+  }
+
+  /** Whether a cancel is what it ended with. */
+  get endedByCancel(): boolean {
+    return this.#failed && this.#error instanceof Cancelled;
   }
 
   /** Why `resume` refuses. */
@@ -96,11 +120,8 @@ export abstract class Frame<T> extends Operation<T> {
     this.#error = error;
     this.#failed = true;
     this.#end();
-    // A failure that nobody waits for must not vanish: like a promise's, it becomes an unhandled rejection.
-    if (this.#observed || error instanceof Cancelled) return;
-    queueMicrotask(() => {
-      if (!this.#observed) Promise.reject(error);
-    });
+    // A failure that nobody awaits must not vanish: like a promise's, it becomes an unhandled rejection, by the rules of those.
+    if (!this.#observed && !(error instanceof Cancelled)) this.#rejection = Promise.reject(error);
   }
 
   #end(): void {
@@ -115,6 +136,7 @@ export abstract class Frame<T> extends Operation<T> {
 /** The body is a generator: the driver keeps where it stands, and a resume is one `next()`. */
 class GeneratorFrame<T> extends Frame<T> implements Running {
   token = -1;
+  scratch = 0;
   waiting: Operation<unknown> | undefined = undefined;
   endStatus = 0;
   endValue = 0;
@@ -165,15 +187,12 @@ class GeneratorFrame<T> extends Frame<T> implements Running {
     this.step();
   }
 
-  override cancel(reason?: unknown): void {
-    if (this.where === "done" || this.thrown) return;
-    const error = new Cancelled(reason);
+  protected override deliverCancel(error: Cancelled): void {
     if (this.where === "suspended" && this.waiting?.takeBack(this)) {
       this.thrown = error;
       ready(this, 0, 0);
     } else {
       this.cancelRequest = error;
-      poke();
     }
   }
 
@@ -192,13 +211,34 @@ function misuse(name: string, yielded: unknown): TypeError {
   return new TypeError(`coroutine "${name}" yielded ${show(yielded)}: ${hint}`);
 }
 
-/** The body is a promise, of an async function as a rule. It runs on from microtasks, so resuming it is never immediate. */
+/**
+ * The body is a function that returned a promise, as async functions do, or a plain result. A promise runs on from microtasks, so
+ * resuming it is never immediate.
+ */
 class AsyncFrame<T> extends Frame<T> implements AsyncOwner {
   readonly waits = new Set<PromiseWait>();
   cancelRequest: Error | undefined;
   suspension: AsyncSuspend | undefined;
 
-  adopt(promise: PromiseLike<T>): void {
+  /** Runs `body` with this as the current coroutine; gives a generator back if that is what it returned. */
+  run(body: () => unknown): Coroutine<T> | undefined {
+    const outer = state.current;
+    state.current = undefined;
+    let result: unknown;
+    try {
+      result = asyncFrames.run(this as AsyncFrame<unknown>, body);
+    } catch (error) {
+      this.fail(error);
+      return;
+    } finally {
+      state.current = outer;
+    }
+    if (isGenerator(result)) return result as Coroutine<T>;
+    if (isThenable(result)) this.#adopt(result as PromiseLike<T>);
+    else this.succeed(result as T);
+  }
+
+  #adopt(promise: PromiseLike<T>): void {
     this.where = "suspended";
     promise.then(
       (value) => this.succeed(value),
@@ -213,12 +253,9 @@ class AsyncFrame<T> extends Frame<T> implements AsyncOwner {
     suspension.wake(value);
   }
 
-  override cancel(reason?: unknown): void {
-    if (this.where === "done") return;
-    const error = new Cancelled(reason);
+  protected override deliverCancel(error: Cancelled): void {
     if (this.waits.size === 0) this.cancelRequest = error;
     for (const wait of this.waits) wait.cancel(error);
-    poke();
   }
 
   override get waitsTo(): string {
@@ -227,64 +264,25 @@ class AsyncFrame<T> extends Frame<T> implements AsyncOwner {
   }
 }
 
-/** The body returned at once. */
-class PlainFrame<T> extends Frame<T> {
-  static of<T>(name: string, result: T): PlainFrame<T> {
-    const frame = new PlainFrame<T>(name);
-    frame.succeed(result);
-    return frame;
-  }
-
-  static failed(name: string, error: unknown): PlainFrame<never> {
-    const frame = new PlainFrame<never>(name);
-    frame.fail(error);
-    return frame;
-  }
-
-  override resume(): void {
-    throw this.cannotResume();
-  }
-
-  override cancel(): void {}
-}
-
 const asyncFrames = new AsyncLocalStorage<AsyncFrame<unknown>>();
 asyncOwner.find = () => (state.current === undefined ? asyncFrames.getStore() : undefined);
 
 const GeneratorFunction = Object.getPrototypeOf(function* () {}).constructor;
-const AsyncFunction = Object.getPrototypeOf(async () => {}).constructor;
 
 /** Makes the frame for a body and runs it to its first suspend. */
 export function startFrame<T>(body: (...args: never[]) => unknown, args: readonly unknown[], name: string): Frame<T> {
   const call = body as (...args: readonly unknown[]) => unknown;
-  if (body instanceof AsyncFunction) return startAsync<T>(call as (...args: readonly unknown[]) => PromiseLike<T>, args, name);
-  let result: unknown;
-  try {
-    result = call(...args);
-  } catch (error) {
-    return PlainFrame.failed(name, error);
-  }
-  if (body instanceof GeneratorFunction || isGenerator(result)) {
-    const frame = new GeneratorFrame<T>(name, result as Coroutine<T>);
-    frame.step();
-    poke();
-    return frame;
-  }
-  if (!isThenable(result)) return PlainFrame.of(name, result as T);
+  if (body instanceof GeneratorFunction) return startGenerator(call(...args) as Coroutine<T>, name);
   const frame = new AsyncFrame<T>(name);
-  frame.adopt(result as PromiseLike<T>);
+  const generator = frame.run(() => call(...args));
+  if (generator) return startGenerator(generator, name);
+  poke();
   return frame;
 }
 
-function startAsync<T>(body: (...args: readonly unknown[]) => PromiseLike<T>, args: readonly unknown[], name: string): Frame<T> {
-  const frame = new AsyncFrame<T>(name);
-  const outer = state.current;
-  state.current = undefined;
-  try {
-    frame.adopt(asyncFrames.run(frame as AsyncFrame<unknown>, () => body(...args)));
-  } finally {
-    state.current = outer;
-  }
+function startGenerator<T>(body: Coroutine<T>, name: string): Frame<T> {
+  const frame = new GeneratorFrame<T>(name, body);
+  frame.step();
   poke();
   return frame;
 }

@@ -57,5 +57,5 @@ export function runOwner<T>(loop: Loop, main: (...args: never[]) => unknown, arg
   frame.then(undefined, () => {});
   const ended = drive(() => frame.status === "done", drainMicrotasks);
   if (!ended) throw new Deadlock(deadlockReport([frame]));
-  return frame.finish(0, 0);
+  return frame.outcome();
 }

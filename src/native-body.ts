@@ -10,8 +10,21 @@ import { acquire, env, lastErrno, lastValue, library, release, type Wait } from 
 import { poke, state } from "./scheduler.ts";
 import { TCP } from "./tcp.ts";
 
-/** A C function of type `zc_body`: its address, or what has one, as a symbol of `cc()`. */
-export type NativeBody = Pointer | { readonly ptr: Pointer | null; readonly name?: string };
+/** A C function of type `zc_body`, from `native.cc`, `native.open` or `native.at`. */
+export class NativeBody {
+  readonly name: string;
+  readonly #address: Pointer;
+
+  /** For zigcoro/native, which knows that there is such a function at `address`. */
+  constructor(name: string, address: Pointer) {
+    this.name = name;
+    this.#address = address;
+  }
+
+  get address(): Pointer {
+    return this.#address;
+  }
+}
 
 /** What a native body takes: numbers, and connections for `zc_tcp_read` and `zc_tcp_write`. */
 export type NativeArgument = number | TCP;
@@ -19,12 +32,9 @@ export type NativeArgument = number | TCP;
 const defaultStackSize = 64 * 1024;
 const encoder = new TextEncoder();
 
-export function isNativeBody(body: unknown): body is NativeBody {
-  return typeof body === "number" || (body !== null && ["object", "function"].includes(typeof body) && "ptr" in (body as object));
-}
-
 class NativeFrame extends Frame<number> implements Wait {
   token = -1;
+  scratch = 0;
   #handle = 0;
 
   start(address: Pointer, args: Float64Array, stack: number): void {
@@ -65,11 +75,9 @@ class NativeFrame extends Frame<number> implements Wait {
     this.succeed(lastValue());
   }
 
-  override cancel(): void {
-    if (this.where === "done") return;
+  protected override deliverCancel(): void {
     library.zc_frame_cancel(env, this.#handle);
     state.submitted = true;
-    poke();
   }
 
   override get waitsTo(): string {
@@ -79,22 +87,17 @@ class NativeFrame extends Frame<number> implements Wait {
 
 /** Starts a native body and runs it to its first suspend. */
 export function startNative(body: NativeBody, args: readonly unknown[], options: FrameOptions): Frame<number> {
-  const address = typeof body === "number" ? body : body.ptr;
-  if (!Number.isSafeInteger(address) || (address as number) <= 0) {
-    throw new TypeError(`xasync: a native body must have an address, got ${show(address)}`);
-  }
   if (args.length > layouts.maxArgs) {
     throw new RangeError(`xasync: a native body takes at most ${layouts.maxArgs} arguments, got ${args.length}`);
   }
   const stack = checkInteger(options.stack ?? defaultStackSize, "xasync: options.stack", 4096, 8 * 1024 * 1024);
-  const own = typeof body === "number" ? "native" : (body.name ?? "native");
-  const frame = new NativeFrame(options.name === undefined ? own : checkString(options.name, "xasync: options.name"));
+  const frame = new NativeFrame(options.name === undefined ? body.name : checkString(options.name, "xasync: options.name"));
   // Never empty: an empty array may have no address.
   const numbers = new Float64Array(layouts.maxArgs);
   args.forEach((argument, i) => {
     numbers[i] = checkArgument(argument, i);
   });
-  frame.start(address as Pointer, numbers, stack);
+  frame.start(body.address, numbers, stack);
   return frame;
 }
 

@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { checkString, show } from "./check.ts";
 import { findLibrary } from "./native/library.ts";
-import type { NativeBody } from "./native-body.ts";
+import { NativeBody } from "./native-body.ts";
 
 export type { NativeArgument, NativeBody } from "./native-body.ts";
 
@@ -38,7 +38,19 @@ function open<const N extends string>(path: string, names: readonly N[]): Record
   return bodies(dlopen(path, signatures(names, "native.open")).symbols, names);
 }
 
-export const native: { readonly cc: typeof cc; readonly open: typeof open } = { cc, open };
+/**
+ * The C function at `address` as a coroutine body, for code that is loaded in other ways. It is trusted: it must be a
+ * `zc_body` that stays loaded; anything else crashes the process, as a wrong address does in any FFI.
+ *
+ * @throws TypeError when it is no address at all
+ */
+function at(address: Pointer, name = "native"): NativeBody {
+  // Nothing is ever mapped in the first 64 KiB.
+  if (!Number.isSafeInteger(address) || address < 65_536) throw new TypeError(`native.at: address must be a pointer, got ${show(address)}`);
+  return new NativeBody(checkString(name, "native.at: name"), address);
+}
+
+export const native: { readonly cc: typeof cc; readonly open: typeof open; readonly at: typeof at } = { cc, open, at };
 
 /** Only the address counts; bodies are never called from JavaScript. */
 function signatures(names: readonly string[], what: string): Record<string, { args: []; returns: "void" }> {
@@ -53,6 +65,6 @@ const loaded: unknown[] = [];
 
 function bodies<N extends string>(symbols: Record<string, unknown>, names: readonly N[]): Record<N, NativeBody> {
   loaded.push(symbols);
-  const entries = names.map((name) => [name, { name, ptr: (symbols[name] as { ptr: Pointer }).ptr }]);
+  const entries = names.map((name) => [name, new NativeBody(name, (symbols[name] as { ptr: Pointer }).ptr)]);
   return Object.fromEntries(entries) as Record<N, NativeBody>;
 }

@@ -1,12 +1,13 @@
 // Operation: a lazy description of something to wait for. `yield*` starts it in a generator coroutine, `await` anywhere else; until
 // then nothing happens. An operation may be used again after it has ended.
 //
-// A subclass says how to begin, and what its status means. Whoever waits is a `Wait`; the operation keeps no record of it, so
-// that one description can serve many uses.
+// A subclass says how to begin, and what its status means. Whoever waits is a `Wait`. What belongs to one use of an operation is
+// kept with its wait (`scratch`, or a map by wait), so that one description serves many uses, also at the same time.
 
-import { codes } from "./native/abi.ts";
-import { acquire, env, library, release, type Wait } from "./native/env.ts";
-import { poke, type Running, ready, state } from "./scheduler.ts";
+import { parked } from "./code.ts";
+import { acquire, env, library, type Wait } from "./native/env.ts";
+import { PromiseWait } from "./promise.ts";
+import { type Running, ready, state } from "./scheduler.ts";
 
 /** What a suspended coroutine yields to the scheduler. Bodies never see one. */
 declare const suspension: unique symbol;
@@ -14,35 +15,38 @@ export interface Suspended {
   readonly [suspension]: never;
 }
 
-/** `begin` and `advance` answer this while the operation waits. */
-export const parked = codes.parked;
-
 const cancelledErrno = -125;
 
 export abstract class Operation<T> implements PromiseLike<T> {
   /** Starts for `wait`: `parked`, or a status for `finish`. Throws what is wrong with the arguments or the moment. */
   abstract begin(wait: Wait): number;
 
-  /** The result that `status` and `value` stand for, or throws the error they stand for. */
-  abstract finish(status: number, value: number): T;
+  /** Called once when the use of `wait` has ended: the result that `status` and `value` stand for, or throws the error. */
+  abstract finish(status: number, value: number, wait: Wait): T;
 
   /** What a report says the waiter waits to do: "receive from channel ...". */
   abstract get what(): string;
 
-  /** After a wait ended with `status`: `parked` when the operation goes on, else the status for `finish`. */
+  /**
+   * A wait ended with `status`: `parked` when the operation goes on waiting, else the status for `finish`. Does not throw. Called
+   * for an operation that ended in `begin`, too, when its waiter had to let others run first.
+   */
   advance(status: number, _value: number, _wait: Wait): number {
     return status;
   }
 
-  /** Takes it back. True: it never happened. False: `complete` still comes, cancelled or with a result. */
+  /** Takes the use of `wait` back. True: it never happened, no `finish` follows. False: `complete` still comes. */
   takeBack(wait: Wait): boolean {
     return library.zc_op_cancel(env, wait.token) === 1;
   }
 
-  /** Whether `status` says that a cancel came through. */
-  wasCancelled(status: number): boolean {
+  /** After a `takeBack` that gave false: whether the operation ended because of it, and not with a result. */
+  wasCancelled(status: number, _wait: Wait): boolean {
     return status === cancelledErrno;
   }
+
+  /** Called instead of `finish` when it was cancelled: lets go of what is kept for `wait`. */
+  forget(_wait: Wait): void {}
 
   /** Runs the operation in the current generator coroutine: `const value = yield* operation`. */
   [Symbol.iterator](): Iterator<Suspended, T, unknown> {
@@ -60,7 +64,7 @@ export abstract class Operation<T> implements PromiseLike<T> {
       frame.waiting = this;
       return suspend;
     }
-    if (--state.budget >= 0) return { done: true, value: this.finish(status, 0) };
+    if (--state.budget >= 0) return { done: true, value: this.finish(status, 0, frame) };
     // It ended at once, but the others have waited long enough: to the end of the queue, with the result.
     frame.waiting = this;
     ready(frame, status, 0);
@@ -79,8 +83,11 @@ export abstract class Operation<T> implements PromiseLike<T> {
     const status = this.advance(frame.endStatus, value, frame);
     if (status === parked) return suspend;
     frame.waiting = undefined;
-    if (frame.cancelRequest !== undefined && this.wasCancelled(status)) throw takeCancel(frame);
-    return { done: true, value: this.finish(status, value) };
+    if (frame.cancelRequest !== undefined && this.wasCancelled(status, frame)) {
+      this.forget(frame);
+      throw takeCancel(frame);
+    }
+    return { done: true, value: this.finish(status, value, frame) };
   }
 
   // biome-ignore lint/suspicious/noThenProperty: operations are awaitable by design
@@ -106,71 +113,4 @@ function takeCancel(frame: Running): Error {
 /** The token that `wait` waits with, made when it first needs one. */
 export function tokenOf(wait: Wait): number {
   return wait.token >= 0 ? wait.token : acquire(wait);
-}
-
-/** Where an operation that is awaited outside of a generator finds the async coroutine it runs in; set by frame.ts. */
-export interface AsyncOwner {
-  readonly waits: Set<PromiseWait>;
-  cancelRequest: Error | undefined;
-}
-export const asyncOwner: { find: () => AsyncOwner | undefined } = { find: () => undefined };
-
-/** A promise that waits for one operation. */
-export class PromiseWait implements Wait {
-  token = -1;
-  readonly #operation: Operation<unknown>;
-  readonly #resolve: (value: unknown) => void;
-  readonly #reject: (error: unknown) => void;
-  readonly #owner = asyncOwner.find();
-  #thrown: Error | undefined;
-
-  constructor(operation: Operation<unknown>, resolve: (value: unknown) => void, reject: (error: unknown) => void) {
-    this.#operation = operation;
-    this.#resolve = resolve;
-    this.#reject = reject;
-  }
-
-  get what(): string {
-    return this.#operation.what;
-  }
-
-  start(): void {
-    const cancelled = this.#owner?.cancelRequest;
-    if (this.#owner && cancelled) {
-      this.#owner.cancelRequest = undefined;
-      this.#reject(cancelled);
-      return;
-    }
-    this.#owner?.waits.add(this);
-    this.#settle(() => this.#operation.begin(this), 0);
-    poke();
-  }
-
-  complete(status: number, value: number): void {
-    this.#settle(() => this.#operation.advance(status, value, this), value);
-  }
-
-  /** As Frame.cancel, for the one operation. */
-  cancel(error: Error): void {
-    this.#thrown = error;
-    if (this.#operation.takeBack(this)) this.#end(() => this.#reject(error));
-  }
-
-  #settle(run: () => number, value: number): void {
-    try {
-      const status = run();
-      if (status === parked) return;
-      if (this.#thrown && this.#operation.wasCancelled(status)) throw this.#thrown;
-      const result = this.#operation.finish(status, value);
-      this.#end(() => this.#resolve(result));
-    } catch (error) {
-      this.#end(() => this.#reject(error));
-    }
-  }
-
-  #end(tell: () => void): void {
-    release(this);
-    this.#owner?.waits.delete(this);
-    tell();
-  }
 }

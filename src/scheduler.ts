@@ -184,7 +184,7 @@ export function step(): boolean {
     return drain(turnLimit) > 0;
   } finally {
     state.driving = false;
-    if (native.pending() > 0 || hasWork()) schedule();
+    schedule();
   }
 }
 
@@ -213,6 +213,7 @@ export function drive(done: () => boolean, microtasks: () => void): boolean {
     }
   } finally {
     state.driving = false;
-    if (hasWork() || native.pending() > 0) schedule();
+    // For what is left, and to let go of Bun's loop when nothing is.
+    schedule();
   }
 }

@@ -5,12 +5,14 @@ import { type Frame, startFrame } from "./frame.ts";
 import type { Wait } from "./native/env.ts";
 import { Operation, type Suspended } from "./operation.ts";
 
+/** What `advance` answers when a cancel ended the body. */
+const cancelled = -125;
+
 class Sequence<T> extends Operation<T> {
   readonly #name: string;
   readonly #body: () => Coroutine<T>;
   /** Its own coroutine, for each who does not run it inside a generator. */
   readonly #frames = new Map<Wait, Frame<T>>();
-  #ended: Frame<T> | undefined;
 
   constructor(name: string, body: () => Coroutine<T>) {
     super();
@@ -25,28 +27,27 @@ class Sequence<T> extends Operation<T> {
 
   override begin(wait: Wait): number {
     const frame = startFrame<T>(this.#body, [], this.#name);
-    const status = frame.begin(wait);
-    if (frame.status === "done") this.#ended = frame;
-    else this.#frames.set(wait, frame);
-    return status;
+    this.#frames.set(wait, frame);
+    return frame.begin(wait);
   }
 
   override advance(status: number, _value: number, wait: Wait): number {
-    this.#ended = this.#frames.get(wait);
-    this.#frames.delete(wait);
-    return status;
+    return this.#frames.get(wait)?.endedByCancel ? cancelled : status;
   }
 
-  /** Always right after the `begin` or `advance` that ended it. */
-  override finish(status: number, value: number): T {
-    const frame = this.#ended as Frame<T>;
-    this.#ended = undefined;
-    return frame.finish(status, value);
+  override finish(status: number, value: number, wait: Wait): T {
+    const frame = this.#frames.get(wait) as Frame<T>;
+    this.#frames.delete(wait);
+    return frame.finish(status, value, wait);
   }
 
   override takeBack(wait: Wait): boolean {
     this.#frames.get(wait)?.cancel();
     return false;
+  }
+
+  override forget(wait: Wait): void {
+    this.#frames.delete(wait);
   }
 
   override get what(): string {

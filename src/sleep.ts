@@ -1,9 +1,10 @@
 // sleep: a timer of the native loop.
 
 import { checkMilliseconds } from "./check.ts";
+import { parked } from "./code.ts";
 import { ioError } from "./error.ts";
 import { env, library, type Wait } from "./native/env.ts";
-import { Operation, parked, tokenOf } from "./operation.ts";
+import { Operation, tokenOf } from "./operation.ts";
 import { state } from "./scheduler.ts";
 
 class Sleep extends Operation<void> {

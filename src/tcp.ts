@@ -4,16 +4,19 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { checkInteger, checkString, show } from "./check.ts";
+import { parked } from "./code.ts";
 import { endpoint, ioError } from "./error.ts";
 import type { Coroutine } from "./frame.ts";
 import { codes } from "./native/abi.ts";
 import { env, lastErrno, library, type Wait } from "./native/env.ts";
-import { Operation, parked, tokenOf } from "./operation.ts";
+import { Operation, tokenOf } from "./operation.ts";
 import { poke, state } from "./scheduler.ts";
 import { sequence } from "./sequence.ts";
 import { until } from "./until.ts";
 
 const canceled = -125;
+/** What a write answers when its data is gone. */
+const detached = -20_000;
 const maxChunk = 2 ** 31 - 1;
 const encoder = new TextEncoder();
 
@@ -346,7 +349,6 @@ class Read extends SocketOperation<Uint8Array<ArrayBuffer> | null> {
 
 class Write extends SocketOperation<void> {
   readonly #bytes: Uint8Array;
-  #written = 0;
 
   constructor(handleOf: () => number, bytes: Uint8Array) {
     super(handleOf);
@@ -354,38 +356,33 @@ class Write extends SocketOperation<void> {
   }
 
   override begin(wait: Wait): number {
-    this.#written = 0;
-    if (this.#bytes.byteLength === 0) return this.#detached() ? codes.badToken : 0;
+    wait.scratch = 0;
     return this.started(this.#writeOn(wait));
-  }
-
-  /** Writes until it is all gone or has to wait. The status is 0 then, `parked`, or an error. */
-  #writeOn(wait: Wait): number {
-    const total = this.#bytes.byteLength;
-    while (this.#written < total) {
-      const length = Math.min(total - this.#written, maxChunk);
-      const status = library.zc_op_tcp_write(env, this.handleOf(), tokenOf(wait), this.#bytes, this.#written, length);
-      if (status < 0) return status;
-      this.#written += status;
-    }
-    return 0;
   }
 
   override advance(status: number, _value: number, wait: Wait): number {
     if (status < 0) return status;
-    this.#written += status;
-    if (this.#detached()) return codes.badToken;
+    wait.scratch += status;
     const next = this.#writeOn(wait);
     if (next === parked) state.submitted = true;
     return next;
   }
 
-  #detached(): boolean {
-    return this.#bytes.buffer instanceof ArrayBuffer && this.#bytes.buffer.detached;
+  /** Writes from `wait.scratch` on until all is gone or has to wait: 0 then, `parked`, or an error. */
+  #writeOn(wait: Wait): number {
+    const bytes = this.#bytes;
+    if (bytes.buffer instanceof ArrayBuffer && bytes.buffer.detached) return detached;
+    while (wait.scratch < bytes.byteLength) {
+      const length = Math.min(bytes.byteLength - wait.scratch, maxChunk);
+      const status = library.zc_op_tcp_write(env, this.handleOf(), tokenOf(wait), bytes, wait.scratch, length);
+      if (status < 0) return status;
+      wait.scratch += status;
+    }
+    return 0;
   }
 
   override finish(status: number, _value: number): void {
-    if (status === codes.badToken) throw new TypeError("TCP.write: data was detached (transferred) before it was written");
+    if (status === detached) throw new TypeError("TCP.write: data was detached (transferred) before all of it was written");
     if (status < 0) throw this.error(status);
   }
 

@@ -4,74 +4,99 @@
 // is returned, for it must not be lost.
 
 import { checkMilliseconds, show } from "./check.ts";
+import { parked } from "./code.ts";
 import { TimeoutError } from "./error.ts";
 import { release, type Wait } from "./native/env.ts";
-import { Operation, parked } from "./operation.ts";
+import { Operation } from "./operation.ts";
 import { ready } from "./scheduler.ts";
 import { sleep } from "./sleep.ts";
 
-const timedOut = -20_001;
-
-/** One use of a WithTimeout: both branches and who waits for them. */
+/** One use of a WithTimeout: the two branches and who waits for them. */
 class Race<T> {
-  readonly operation: Operation<T>;
-  readonly timer: Operation<void>;
-  readonly outer: Wait;
-  readonly main: Branch;
-  readonly limit: Branch;
-  timeIsOver = false;
-  status = parked as number;
-  value = 0;
+  readonly #operation: Operation<T>;
+  readonly #timer: Operation<void>;
+  readonly #outer: Wait;
+  readonly #main: Branch;
+  readonly #limit: Branch;
+  #status: number = parked;
+  #value = 0;
+  #timeIsOver = false;
+  /** The operation was taken back because the time was over. */
+  timedOut = false;
 
   constructor(operation: Operation<T>, ms: number, outer: Wait) {
-    this.operation = operation;
-    this.timer = sleep(ms);
-    this.outer = outer;
-    this.main = new Branch(operation.what, (status, value) => this.mainEnded(operation.advance(status, value, this.main), value));
-    this.limit = new Branch(this.timer.what, () => this.limitEnded());
+    this.#operation = operation;
+    this.#timer = sleep(ms);
+    this.#outer = outer;
+    this.#main = new Branch(operation.what, (status, value) => this.#mainEnded(operation.advance(status, value, this.#main), value));
+    this.#limit = new Branch(this.#timer.what, () => this.#limitEnded());
   }
 
   begin(): number {
-    const status = this.operation.begin(this.main);
-    if (status !== parked) {
-      release(this.main);
-      return status;
+    try {
+      this.#status = this.#operation.begin(this.#main);
+    } catch (error) {
+      release(this.#main);
+      throw error;
     }
-    this.timer.begin(this.limit);
-    return parked;
+    if (this.#status !== parked) release(this.#main);
+    else if (this.#timer.begin(this.#limit) !== parked) release(this.#limit);
+    return this.#status;
   }
 
-  mainEnded(status: number, value: number): void {
-    if (status === parked) return;
-    release(this.main);
-    const late = this.timeIsOver && this.operation.wasCancelled(status);
-    this.status = late ? timedOut : status;
-    this.value = value;
-    if (!this.timeIsOver && this.timer.takeBack(this.limit)) release(this.limit);
-    ready(this.outer, this.status, this.value);
-  }
-
-  limitEnded(): void {
-    release(this.limit);
-    if (this.status !== parked) return;
-    this.timeIsOver = true;
-    if (!this.operation.takeBack(this.main)) return;
-    release(this.main);
-    this.status = timedOut;
-    ready(this.outer, timedOut, 0);
+  finish(): T {
+    return this.#operation.finish(this.#status, this.#value, this.#main);
   }
 
   takeBack(): boolean {
-    if (this.status !== parked || !this.operation.takeBack(this.main)) return false;
-    release(this.main);
-    this.status = timedOut;
-    if (this.timer.takeBack(this.limit)) release(this.limit);
+    if (this.#status !== parked || !this.#operation.takeBack(this.#main)) return false;
+    release(this.#main);
+    this.#stopTimer();
     return true;
+  }
+
+  wasCancelled(): boolean {
+    return !this.timedOut && this.#operation.wasCancelled(this.#status, this.#main);
+  }
+
+  forget(): void {
+    this.#operation.forget(this.#main);
+  }
+
+  #mainEnded(status: number, value: number): void {
+    if (status === parked) return;
+    this.#status = status;
+    this.#value = value;
+    release(this.#main);
+    if (!this.#timeIsOver) this.#stopTimer();
+    else if (this.#operation.wasCancelled(status, this.#main)) this.#timeOut();
+    ready(this.#outer, 0, 0);
+  }
+
+  #limitEnded(): void {
+    release(this.#limit);
+    if (this.#status !== parked) return;
+    this.#timeIsOver = true;
+    if (!this.#operation.takeBack(this.#main)) return;
+    release(this.#main);
+    this.#status = 0;
+    this.timedOut = true;
+    ready(this.#outer, 0, 0);
+  }
+
+  #timeOut(): void {
+    this.#operation.forget(this.#main);
+    this.timedOut = true;
+  }
+
+  #stopTimer(): void {
+    if (this.#timer.takeBack(this.#limit)) release(this.#limit);
   }
 }
 
 class Branch implements Wait {
   token = -1;
+  scratch = 0;
   readonly what: string;
   readonly complete: (status: number, value: number) => void;
 
@@ -95,18 +120,15 @@ class WithTimeout<T> extends Operation<T> {
   override begin(wait: Wait): number {
     const race = new Race(this.#operation, this.#ms, wait);
     const status = race.begin();
-    if (status === parked) this.#races.set(wait, race);
-    return status;
+    this.#races.set(wait, race);
+    return status === parked ? parked : 0;
   }
 
-  override advance(status: number, _value: number, wait: Wait): number {
+  override finish(_status: number, _value: number, wait: Wait): T {
+    const race = this.#races.get(wait) as Race<T>;
     this.#races.delete(wait);
-    return status;
-  }
-
-  override finish(status: number, value: number): T {
-    if (status === timedOut) throw new TimeoutError(this.#ms, this.#operation.what);
-    return this.#operation.finish(status, value);
+    if (race.timedOut) throw new TimeoutError(this.#ms, this.#operation.what);
+    return race.finish();
   }
 
   override takeBack(wait: Wait): boolean {
@@ -115,8 +137,13 @@ class WithTimeout<T> extends Operation<T> {
     return true;
   }
 
-  override wasCancelled(status: number): boolean {
-    return this.#operation.wasCancelled(status);
+  override wasCancelled(_status: number, wait: Wait): boolean {
+    return this.#races.get(wait)?.wasCancelled() ?? false;
+  }
+
+  override forget(wait: Wait): void {
+    this.#races.get(wait)?.forget();
+    this.#races.delete(wait);
   }
 
   override get what(): string {

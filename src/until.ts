@@ -1,8 +1,9 @@
 // until: any promise as an operation, so that it can be waited for in a generator, timed out, cancelled.
 
 import { show } from "./check.ts";
+import { parked } from "./code.ts";
 import type { Wait } from "./native/env.ts";
-import { Operation, parked } from "./operation.ts";
+import { Operation } from "./operation.ts";
 import { ready } from "./scheduler.ts";
 
 class Until<T> extends Operation<T> {

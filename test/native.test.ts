@@ -90,8 +90,10 @@ test("wrong arguments are refused before native code runs", () => {
   expect(() => start(sum, ["x"])).toThrow('xasync: argument 0 of a native body must be a number or a TCP connection, got "x"');
   expect(() => start(sum, [1, 2, 3, 4, 5, 6, 7, 8, 9])).toThrow("xasync: a native body takes at most 8 arguments, got 9");
   expect(() => start(sum, [1], { stack: 100 })).toThrow("xasync: options.stack must be an integer from 4096 to 8388608, got 100");
-  expect(() => start({ ptr: null })).toThrow("xasync: a native body must have an address, got null");
-  expect(() => start(-5)).toThrow("xasync: a native body must have an address, got -5");
+  expect(() => start(5)).toThrow("xasync: body must be a function or a NativeBody, got 5");
+  for (const address of [0, -5, 5, Number.NaN, 0.5, undefined, "x"]) {
+    expect(() => (native.at as (address: unknown) => unknown)(address)).toThrow("native.at: address must be a pointer, got ");
+  }
   const frame = xasync(sum, []);
   expect(() => xresume(frame, "text")).toThrow('xresume: a native body takes a number, got "text"');
   xresume(frame, -1);

@@ -9,6 +9,8 @@ import { openLibrary } from "./library.ts";
 export interface Wait {
   /** Slot and generation, or -1 while it has no slot. */
   token: number;
+  /** For the operation that it waits for, from `begin` to `finish`. */
+  scratch: number;
   /** The operation ended with `status` (>= 0, or a negative code) and `value`. */
   complete(status: number, value: number): void;
 }

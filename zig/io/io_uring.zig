@@ -25,6 +25,10 @@ pub const IoUring = struct {
     /// Read by the kernel at submission, so all updates of one batch carry the newest deadline.
     timer_update: linux.kernel_timespec = undefined,
 
+    /// Linux 5.19; a setup flag of the same release tells.
+    has_poll_first: bool,
+
+    const recvsend_poll_first = 1 << 0;
     const sq_entries = 512;
     const cq_entries = 4096;
     const cqe_skip_success = 1 << 6;
@@ -51,7 +55,8 @@ pub const IoUring = struct {
             };
             var loop: xev.Loop = .{ .ring = ring };
             loop.update_now();
-            return .{ .loop = loop, .cq_flags = @ptrCast(@alignCast(&ring.sq.mmap[params.cq_off.flags])) };
+            const has_poll_first = flags & linux.IORING_SETUP_COOP_TASKRUN != 0 or flags & linux.IORING_SETUP_DEFER_TASKRUN != 0;
+            return .{ .loop = loop, .has_poll_first = has_poll_first, .cq_flags = @ptrCast(@alignCast(&ring.sq.mmap[params.cq_off.flags])) };
         }
         return error.Unavailable;
     }
@@ -70,6 +75,16 @@ pub const IoUring = struct {
             .connect => .{ .connect = .{ .socket = op.fd, .addr = @as(*const ConnectAddress, @ptrCast(&op.address)).* } },
         } };
         self.loop.add(&op.completion);
+        if (op.kind == .recv) self.pollFirst(op);
+    }
+
+    /// A read is submitted after what is there was taken, so trying to receive at once would only fail: tell the kernel to wait
+    /// first. libxev knows no flags, so this reaches for the entry that it has just filled (if the ring had room for it).
+    fn pollFirst(self: *IoUring, op: *Op) void {
+        if (!self.has_poll_first) return;
+        const sq = &self.loop.ring.sq;
+        const sqe = &sq.sqes[(sq.sqe_tail -% 1) & sq.mask];
+        if (sqe.user_data == @intFromPtr(&op.completion)) sqe.ioprio |= recvsend_poll_first;
     }
 
     const ConnectAddress = @FieldType(@FieldType(@FieldType(xev.Completion, "op"), "connect"), "addr");

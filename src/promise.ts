@@ -1,0 +1,91 @@
+// PromiseWait: an operation that is awaited outside of a generator, as the promise that `await` sees.
+
+import { parked } from "./code.ts";
+import { release, type Wait } from "./native/env.ts";
+import type { Operation } from "./operation.ts";
+import { poke } from "./scheduler.ts";
+
+/** The async coroutine that awaits; it cancels its waits. */
+export interface AsyncOwner {
+  readonly waits: Set<PromiseWait>;
+  /** A cancel that waits for the next operation. */
+  cancelRequest: Error | undefined;
+}
+
+/** Finds the async coroutine that runs right now; set by frame.ts, which knows. */
+export const asyncOwner: { find: () => AsyncOwner | undefined } = { find: () => undefined };
+
+export class PromiseWait implements Wait {
+  token = -1;
+  scratch = 0;
+  readonly #operation: Operation<unknown>;
+  readonly #resolve: (value: unknown) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #owner = asyncOwner.find();
+  /** Set by a cancel whose operation has still to end. */
+  #cancelled: Error | undefined;
+
+  constructor(operation: Operation<unknown>, resolve: (value: unknown) => void, reject: (error: unknown) => void) {
+    this.#operation = operation;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  get what(): string {
+    return this.#operation.what;
+  }
+
+  start(): void {
+    const owner = this.#owner;
+    if (owner?.cancelRequest) {
+      const error = owner.cancelRequest;
+      owner.cancelRequest = undefined;
+      this.#reject(error);
+      return;
+    }
+    owner?.waits.add(this);
+    this.#settle(0, () => this.#operation.begin(this));
+    poke();
+  }
+
+  complete(status: number, value: number): void {
+    this.#settle(value, () => this.#operation.advance(status, value, this));
+  }
+
+  /** Rejects with `error` once the operation has ended; if it ends with a result all the same, the next one is cancelled. */
+  cancel(error: Error): void {
+    this.#cancelled = error;
+    if (!this.#operation.takeBack(this)) return;
+    this.#leave();
+    this.#reject(error);
+  }
+
+  #settle(value: number, run: () => number): void {
+    try {
+      const status = run();
+      if (status === parked) return;
+      this.#leave();
+      this.#resolve(this.#result(status, value));
+    } catch (error) {
+      this.#leave();
+      this.#reject(error);
+    }
+  }
+
+  #result(status: number, value: number): unknown {
+    const error = this.#cancelled;
+    if (error !== undefined) {
+      if (this.#operation.wasCancelled(status, this)) {
+        this.#operation.forget(this);
+        throw error;
+      }
+      if (this.#owner) this.#owner.cancelRequest = error;
+    }
+    return this.#operation.finish(status, value, this);
+  }
+
+  #leave(): void {
+    release(this);
+    this.#owner?.waits.delete(this);
+  }
+}
