@@ -1,0 +1,34 @@
+// The README's programs do what it says: each fenced `ts` block is run as it stands, in a process of its own.
+
+import { expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const root = join(import.meta.dir, "..");
+const readme = readFileSync(join(root, "README.md"), "utf8");
+
+function blocks(language: string): string[] {
+  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, "gms"))].map((match) => match[1] as string);
+}
+
+/** Runs `program` in a folder inside the checkout, where the package resolves, beside `files`. */
+async function output(program: string, files: Record<string, string> = {}): Promise<string> {
+  const folder = mkdtempSync(join(root, "test", "readme-"));
+  try {
+    for (const [name, text] of Object.entries({ ...files, "program.ts": program })) writeFileSync(join(folder, name), text);
+    const child = Bun.spawn([process.execPath, "program.ts"], { cwd: folder, stdout: "pipe", stderr: "pipe" });
+    const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    return out;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test("the tour", async () => {
+  expect(await output(blocks("ts")[0] as string)).toBe("ann did 2\nbob did 2\nhello world\n");
+});
+
+test("the native body", async () => {
+  expect(await output(blocks("ts")[1] as string, { "sum.c": blocks("c")[0] as string })).toBe("155\n");
+});
