@@ -1,0 +1,32 @@
+// Runs a fixture as a process of its own and tells how it ended.
+
+import { fileURLToPath } from "node:url";
+
+export interface Ended {
+  /** Exit code; null when a signal ended it or it was still running at the limit. */
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** How long a child may take before it counts as hanging. */
+const limitMs = 20_000;
+
+export function fixture(name: string): string {
+  return fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
+}
+
+/** Runs `test/fixtures/<name>` with `args` in Bun. One that hangs is killed and has the signal "SIGKILL". */
+export async function runFixture(name: string, args: readonly string[] = [], env: Record<string, string> = {}): Promise<Ended> {
+  const child = Bun.spawn([process.execPath, fixture(name), ...args], {
+    env: { ...process.env, NO_COLOR: "1", ...env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: limitMs,
+    killSignal: "SIGKILL",
+  });
+  const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  return { code: child.exitCode, signal: child.signalCode, out, err };
+}

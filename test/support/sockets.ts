@@ -1,0 +1,53 @@
+// Connections over loopback, and what checks them.
+
+import { readdirSync } from "node:fs";
+import { asyncio, type Coroutine, xasync } from "zigcoro";
+
+/** Both ends of a new connection. */
+export function* pair(host = "127.0.0.1"): Coroutine<[client: asyncio.TCP, served: asyncio.TCP]> {
+  using server = yield* asyncio.TCP.listen({ port: 0, host });
+  const connecting = xasync(function* () {
+    return yield* asyncio.TCP.connect({ port: server.local.port, host });
+  });
+  const served = yield* server.accept();
+  return [yield* connecting, served];
+}
+
+/** Everything up to the end of the stream. */
+export function* readAll(conn: asyncio.TCP, max?: number): Coroutine<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for (;;) {
+    const chunk = yield* conn.read(max);
+    if (chunk === null) return Buffer.concat(chunks);
+    chunks.push(chunk);
+  }
+}
+
+/** Exactly `length` bytes as text. */
+export function* readText(conn: asyncio.TCP, length: number): Coroutine<string> {
+  let text = "";
+  while (text.length < length) {
+    const chunk = yield* conn.read(length - text.length);
+    if (chunk === null) throw new Error(`the stream ended after ${JSON.stringify(text)}`);
+    text += Buffer.from(chunk).toString();
+  }
+  return text;
+}
+
+/** Bytes that differ from place to place with a long period. */
+export function pattern(length: number): Uint8Array {
+  const words = new Uint32Array(Math.ceil(length / 4));
+  for (let i = 0; i < words.length; i++) words[i] = Math.imul(i, 2654435761);
+  return new Uint8Array(words.buffer, 0, length);
+}
+
+/** How many descriptors this process has open. */
+export function descriptors(): number {
+  return readdirSync("/proc/self/fd").length;
+}
+
+/** A port that nobody listens on: it was free a moment ago. */
+export function* freePort(): Coroutine<number> {
+  using server = yield* asyncio.TCP.listen({ port: 0 });
+  return server.local.port;
+}
