@@ -194,7 +194,7 @@ const bunPart = {
     const folder = temporary("bun");
     writeFileSync(join(folder, "package.json"), '{ "name": "toolchain", "private": true }\n');
     copyNpmrc(folder);
-    const args = ["install", "--no-save", "--no-package-lock", "--ignore-scripts", "--include=optional", `bun@${bunWanted}`];
+    const args = ["install", "--no-save", "--no-package-lock", "--ignore-scripts", ...npmOptions, `bun@${bunWanted}`];
     await long(`Bun ${bunWanted}`, `npm package bun@${bunWanted}, about 100 MB on disk`, npm, args, { cwd: folder, env: npmEnv() });
     const own = bunIn(folder);
     const version = own && (await ask(own, ["--version"]));
@@ -379,7 +379,7 @@ const devPart = {
     const folder = temporary("modules");
     for (const name of ["package.json", "package-lock.json"]) cpSync(join(root, name), join(folder, name));
     copyNpmrc(folder);
-    const args = ["ci", "--ignore-scripts", "--include=dev", "--include=optional"];
+    const args = ["ci", "--ignore-scripts", "--include=dev", ...npmOptions];
     await long("the dev dependencies", "npm ci", npm, args, { cwd: folder, env: npmEnv() });
     writeFileSync(join(folder, "node_modules", ".installed-from"), readFileSync(join(root, "package-lock.json")));
     await settle(join(folder, "node_modules"), modules);
@@ -411,6 +411,16 @@ function devVersionsFit() {
 
 // ---------------------------------------------------------------------------------------------------------------------------
 // npm
+
+// The platform's binary is an optional dependency. Versions are exact, so what npm has cached is as
+// good as new; and by default it waits for minutes before it says that there is no network.
+const npmOptions = [
+  "--include=optional",
+  "--prefer-offline",
+  "--fetch-retries=2",
+  "--fetch-retry-mintimeout=1000",
+  "--fetch-retry-maxtimeout=5000",
+];
 
 /** npm's own script run by Node: on Windows `npm` is a .cmd file, which would need a shell. */
 function npmCommand(why, advice) {
@@ -454,7 +464,14 @@ async function ask(command, args) {
 /** Runs a step that may take minutes, with signs of life; throws `SetupError` when it fails. */
 async function long(name, what, tool, args, options) {
   say(`fetching ${name} (${what}) with ${tool.said} ...`);
-  const { code, output } = await run(tool.command, [...tool.args, ...args], { cwd: root, ...options, beat: progress(name) });
+  const { code, output, timedOut } = await run(tool.command, [...tool.args, ...args], {
+    cwd: root,
+    ...options,
+    limit: 1800,
+    beat: progress(name),
+  });
+  if (timedOut)
+    throw new SetupError(`${name} could not be fetched: ${tool.said} was not done after 30 minutes. Check the network and run again.`);
   if (code !== 0) throw explain(name, tool.said, output);
 }
 
