@@ -449,7 +449,8 @@ async function play(seed: number, capacity: number, actors: number, budget: numb
     account.take(left);
   }
   for (const value of account.sent) if (!account.received.has(value)) account.faults.push(`value ${value} was lost`);
-  for (const value of account.received) if (!account.sent.has(value)) account.faults.push(`value ${value} came, but its send never ended well`);
+  for (const value of account.received)
+    if (!account.sent.has(value)) account.faults.push(`value ${value} came, but its send never ended well`);
   if (account.faults.length > 0) throw new Error(`seed ${seed}, capacity ${capacity}: ${account.faults.slice(0, 5).join("; ")}`);
   return account.operations;
 }
@@ -457,14 +458,10 @@ async function play(seed: number, capacity: number, actors: number, budget: numb
 describe("random operations by many coroutines lose nothing and double nothing", () => {
   const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
   for (const capacity of [0, 1, 3, 100]) {
-    test(
-      `capacity ${capacity} (SEED=${seed})`,
-      async () => {
-        let operations = 0;
-        for (let game = 0; operations < 25_000; game++) operations += await play(seed + game, capacity, 5 + ((seed + game) % 60), 200);
-      },
-      30_000,
-    );
+    test(`capacity ${capacity} (SEED=${seed})`, async () => {
+      let operations = 0;
+      for (let game = 0; operations < 25_000; game++) operations += await play(seed + game, capacity, 5 + ((seed + game) % 60), 200);
+    }, 30_000);
   }
 });
 

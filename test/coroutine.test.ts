@@ -147,12 +147,15 @@ describe("a generator body", () => {
 describe("an async body", () => {
   test("starts at once and ends with its result", async () => {
     const log: string[] = [];
-    const frame = xasync(async (n: number) => {
-      log.push("started");
-      await asyncio.sleep(0);
-      log.push("slept");
-      return n + 1;
-    }, [41]);
+    const frame = xasync(
+      async (n: number) => {
+        log.push("started");
+        await asyncio.sleep(0);
+        log.push("slept");
+        return n + 1;
+      },
+      [41],
+    );
     log.push("returned");
     expect(frame.status).toBe("suspended");
     expect(await frame).toBe(42);
@@ -441,14 +444,34 @@ describe("misuse is told", () => {
     ["name 5", () => xasync(counter, [0], { name: 5 as never }), "TypeError: xasync: options.name must be a string, got 5"],
     ["xawait({})", () => xawait({} as never), "TypeError: xawait: frame must be a Frame, got an object of class Object"],
     ["xawait()", () => xawait(undefined as never), "TypeError: xawait: frame must be a Frame, got undefined"],
-    ["xawait(promise)", () => xawait(Promise.resolve() as never), "TypeError: xawait: frame must be a Frame, got an object of class Promise"],
+    [
+      "xawait(promise)",
+      () => xawait(Promise.resolve() as never),
+      "TypeError: xawait: frame must be a Frame, got an object of class Promise",
+    ],
     ["xresume(null)", () => xresume(null as never), "TypeError: xresume: frame must be a Frame, got null"],
     ["until(1)", () => until(1 as never), "TypeError: until: promise must be a promise, got 1"],
     ["until()", () => until(undefined as never), "TypeError: until: promise must be a promise, got undefined"],
-    ["withTimeout(-1)", () => withTimeout(-1, asyncio.sleep(1)), "RangeError: withTimeout: ms must be a number of milliseconds from 0 to 2^53 - 1, got -1"],
-    ["withTimeout(NaN)", () => withTimeout(Number.NaN, asyncio.sleep(1)), "RangeError: withTimeout: ms must be a number of milliseconds from 0 to 2^53 - 1, got NaN"],
-    ['withTimeout("1")', () => withTimeout("1" as never, asyncio.sleep(1)), 'TypeError: withTimeout: ms must be a number of milliseconds, got "1"'],
-    ["withTimeout(1, promise)", () => withTimeout(1, Promise.resolve() as never), "TypeError: withTimeout: operation must be an Operation, got an object of class Promise"],
+    [
+      "withTimeout(-1)",
+      () => withTimeout(-1, asyncio.sleep(1)),
+      "RangeError: withTimeout: ms must be a number of milliseconds from 0 to 2^53 - 1, got -1",
+    ],
+    [
+      "withTimeout(NaN)",
+      () => withTimeout(Number.NaN, asyncio.sleep(1)),
+      "RangeError: withTimeout: ms must be a number of milliseconds from 0 to 2^53 - 1, got NaN",
+    ],
+    [
+      'withTimeout("1")',
+      () => withTimeout("1" as never, asyncio.sleep(1)),
+      'TypeError: withTimeout: ms must be a number of milliseconds, got "1"',
+    ],
+    [
+      "withTimeout(1, promise)",
+      () => withTimeout(1, Promise.resolve() as never),
+      "TypeError: withTimeout: operation must be an Operation, got an object of class Promise",
+    ],
   ];
   for (const [name, call, message] of wrong) test(`of ${name}`, () => expect(thrown(call)).toStartWith(message));
 });
@@ -513,6 +536,7 @@ describe("names, storage, the current frame", () => {
   });
 
   test("a body that throws at once leaves no current frame behind", async () => {
+    // biome-ignore lint/correctness/useYield: a body that never suspends is the case here
     const failed = xasync(function* (): Coroutine<void> {
       throw new Error("at once");
     });
@@ -720,6 +744,7 @@ describe("cancel", () => {
   });
 
   test("that is never met by an operation changes nothing", async () => {
+    // biome-ignore lint/correctness/useYield: a body that never suspends is the case here
     const frame = xasync(function* () {
       xframe().cancel();
       return 1;

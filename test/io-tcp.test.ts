@@ -2,9 +2,9 @@
 // Bun and Node. Runs on each backend (ZIGCORO_BACKEND).
 
 import { afterAll, describe, expect, test } from "bun:test";
-import { connect as nodeConnect, createServer } from "node:net";
+import { createServer, connect as nodeConnect } from "node:net";
 import { networkInterfaces } from "node:os";
-import { asyncio, Channel, type Coroutine, run, until, withTimeout, xasync } from "zigcoro";
+import { asyncio, Channel, type Coroutine, type Operation, run, until, withTimeout, xasync } from "zigcoro";
 import { failure, microtasks, rejected, thrown } from "./support/failure.ts";
 import { descriptors, freePort, pair, pattern, readAll, readText } from "./support/sockets.ts";
 
@@ -20,9 +20,9 @@ function inBothModes(name: string, body: () => Coroutine<void>, timeoutMs?: numb
 }
 
 /** Waits for an operation inside a generator and says how it failed. */
-function* failed(operation: Iterable<never, unknown>): Coroutine<string> {
+function* failed(operation: Operation<unknown>): Coroutine<string> {
   try {
-    yield* operation as never;
+    yield* operation;
   } catch (error) {
     return String(error);
   }
@@ -189,7 +189,7 @@ describe("a buffer that is detached", () => {
     const data = new Uint8Array(10);
     const write = a.write(data);
     data.buffer.transfer();
-    expect(yield* failed(write as never)).toBe(text);
+    expect(yield* failed(write)).toBe(text);
     yield* a.write("ok");
     expect(yield* readText(b, 2)).toBe("ok");
     a.close();
@@ -200,7 +200,7 @@ describe("a buffer that is detached", () => {
     const [a, b] = yield* pair();
     const data = new Uint8Array(32 << 20);
     const writer = xasync(function* () {
-      return yield* failed(a.write(data) as never);
+      return yield* failed(a.write(data));
     });
     yield* readText(b, 1);
     data.buffer.transfer();
@@ -225,7 +225,7 @@ describe("one write operation", () => {
     });
     let length = 0;
     while (length < 4 << 20) length += (yield* b.read())?.byteLength ?? Number.POSITIVE_INFINITY;
-    expect(yield* failed(write as never)).toStartWith("Error: ");
+    expect(yield* failed(write)).toStartWith("Error: ");
     length += (yield* readAll(b)).byteLength;
     yield* first;
     expect(length).toBe(data.byteLength);
@@ -248,7 +248,7 @@ describe("close", () => {
   inBothModes("ends a pending accept, read and write with ECANCELED", function* () {
     const server = yield* TCP.listen({ port: 0 });
     const accepting = xasync(function* () {
-      return yield* failed(server.accept() as never);
+      return yield* failed(server.accept());
     });
     yield* asyncio.sleep(0);
     server.close();
@@ -256,10 +256,10 @@ describe("close", () => {
 
     const [a, b] = yield* pair();
     const reading = xasync(function* () {
-      return yield* failed(a.read() as never);
+      return yield* failed(a.read());
     });
     const writing = xasync(function* () {
-      return yield* failed(a.write(new Uint8Array(32 << 20)) as never);
+      return yield* failed(a.write(new Uint8Array(32 << 20)));
     });
     yield* readText(b, 1);
     a.close();
@@ -283,23 +283,23 @@ describe("close", () => {
     a.close();
     expect(a.closed).toBe(true);
     for (let i = 0; i < 2; i++) {
-      expect(yield* failed(a.read() as never)).toBe(closedText("read"));
-      expect(yield* failed(a.write("x") as never)).toBe(closedText("write"));
-      expect(yield* failed(a.shutdown() as never)).toBe(closedText("shutdown"));
+      expect(yield* failed(a.read())).toBe(closedText("read"));
+      expect(yield* failed(a.write("x"))).toBe(closedText("write"));
+      expect(yield* failed(a.shutdown())).toBe(closedText("shutdown"));
     }
     expect(yield* b.read()).toBeNull();
     b.close();
     const server = yield* TCP.listen({ port: 0 });
     server.close();
     server.close();
-    expect(yield* failed(server.accept() as never)).toBe(closedText("accept"));
+    expect(yield* failed(server.accept())).toBe(closedText("accept"));
   });
 
   inBothModes("of one connection leaves a new one with the same descriptor alone", function* () {
     for (let i = 0; i < 50; i++) {
       const [a, b] = yield* pair();
       const reading = xasync(function* () {
-        return yield* failed(a.read() as never);
+        return yield* failed(a.read());
       });
       yield* asyncio.sleep(0);
       a.close();
@@ -315,7 +315,7 @@ describe("close", () => {
     const server = yield* TCP.listen({ port: 0 });
     const { port } = server.local;
     server.close();
-    expect(yield* failed(TCP.connect({ port }) as never)).toBe(`Error: connect ECONNREFUSED 127.0.0.1:${port}`);
+    expect(yield* failed(TCP.connect({ port }))).toBe(`Error: connect ECONNREFUSED 127.0.0.1:${port}`);
     const again = yield* TCP.listen({ port });
     expect(again.local.port).toBe(port);
     again.close();
@@ -403,7 +403,8 @@ describe("errors look like Node's", () => {
     const theirs = await new Promise<Record<string, unknown>>((resolve) =>
       nodeConnect({ port, host: "127.0.0.1" }).on("error", (error) => resolve(error as never)),
     );
-    for (const field of ["message", "code", "errno", "syscall", "address", "port"]) expect([field, ours[field]]).toEqual([field, theirs[field]]);
+    for (const field of ["message", "code", "errno", "syscall", "address", "port"])
+      expect([field, ours[field]]).toEqual([field, theirs[field]]);
     expect(ours.message).toBe(`connect ECONNREFUSED 127.0.0.1:${port}`);
     expect(Object.keys(ours).sort()).toEqual(["address", "code", "errno", "port", "syscall"]);
   });
@@ -426,7 +427,7 @@ describe("errors look like Node's", () => {
     yield* a.write("unread");
     yield* readText(b, 1);
     b.close();
-    expect(yield* failed(a.read() as never)).toBe("Error: read ECONNRESET: connection reset by peer");
+    expect(yield* failed(a.read())).toBe("Error: read ECONNRESET: connection reset by peer");
     a.close();
   });
 
@@ -436,7 +437,7 @@ describe("errors look like Node's", () => {
     expect(yield* a.read()).toBeNull();
     let error = "nothing was thrown";
     for (let i = 0; i < 1000 && error === "nothing was thrown"; i++) {
-      error = yield* failed(a.write("x") as never);
+      error = yield* failed(a.write("x"));
       yield* asyncio.sleep(0);
     }
     expect(error).toMatch(/^Error: write (EPIPE: broken pipe|ECONNRESET: connection reset by peer)$/);
@@ -446,7 +447,7 @@ describe("errors look like Node's", () => {
   inBothModes("EPIPE, when writing after one's own shutdown", function* () {
     const [a, b] = yield* pair();
     yield* a.shutdown();
-    expect(yield* failed(a.write("x") as never)).toBe("Error: write EPIPE: broken pipe");
+    expect(yield* failed(a.write("x"))).toBe("Error: write EPIPE: broken pipe");
     a.close();
     b.close();
   });
@@ -468,19 +469,19 @@ describe("errors look like Node's", () => {
     const accepting = xasync(function* () {
       return yield* server.accept();
     });
-    expect(yield* failed(server.accept() as never)).toBe("Error: cannot accept a connection: another coroutine does so already");
+    expect(yield* failed(server.accept())).toBe("Error: cannot accept a connection: another coroutine does so already");
     const a = yield* TCP.connect({ port: server.local.port });
     const b = yield* accepting;
     const reading = xasync(function* () {
       return yield* readText(a, 5);
     });
-    expect(yield* failed(a.read() as never)).toBe("Error: cannot read from a connection: another coroutine does so already");
+    expect(yield* failed(a.read())).toBe("Error: cannot read from a connection: another coroutine does so already");
     const data = pattern(32 << 20);
     const writing = xasync(function* () {
       yield* a.write(data);
       yield* a.shutdown();
     });
-    expect(yield* failed(a.write("y") as never)).toBe("Error: cannot write to a connection: another coroutine does so already");
+    expect(yield* failed(a.write("y"))).toBe("Error: cannot write to a connection: another coroutine does so already");
     yield* b.write("hello");
     expect(yield* reading).toBe("hello");
     expect((yield* readAll(b)).byteLength).toBe(data.byteLength);
@@ -509,9 +510,21 @@ describe("wrong arguments", () => {
     ["listen port 65536", () => TCP.listen({ port: 65536 }), `RangeError: ${listenPort} 65536`],
     ["listen port true", () => TCP.listen({ port: true as never }), `TypeError: ${listenPort} true`],
     ["listen without options", () => TCP.listen(undefined as never), `TypeError: ${listenPort} undefined`],
-    ["listen host {}", () => TCP.listen({ port: 0, host: {} as never }), "TypeError: asyncio.TCP.listen: host must be a string, got an object of class Object"],
-    ["listen backlog 0", () => TCP.listen({ port: 0, backlog: 0 }), "RangeError: asyncio.TCP.listen: backlog must be an integer from 1 to 65535, got 0"],
-    ['listen backlog "9"', () => TCP.listen({ port: 0, backlog: "9" as never }), 'TypeError: asyncio.TCP.listen: backlog must be an integer from 1 to 65535, got "9"'],
+    [
+      "listen host {}",
+      () => TCP.listen({ port: 0, host: {} as never }),
+      "TypeError: asyncio.TCP.listen: host must be a string, got an object of class Object",
+    ],
+    [
+      "listen backlog 0",
+      () => TCP.listen({ port: 0, backlog: 0 }),
+      "RangeError: asyncio.TCP.listen: backlog must be an integer from 1 to 65535, got 0",
+    ],
+    [
+      'listen backlog "9"',
+      () => TCP.listen({ port: 0, backlog: "9" as never }),
+      'TypeError: asyncio.TCP.listen: backlog must be an integer from 1 to 65535, got "9"',
+    ],
     ["read 0", (conn) => conn.read(0), "RangeError: TCP.read: max must be an integer from 1 to 2147483647, got 0"],
     ["read -1", (conn) => conn.read(-1), "RangeError: TCP.read: max must be an integer from 1 to 2147483647, got -1"],
     ["read 2^31", (conn) => conn.read(2 ** 31), "RangeError: TCP.read: max must be an integer from 1 to 2147483647, got 2147483648"],
@@ -665,8 +678,8 @@ describe("cancel and limits", () => {
     });
     yield* asyncio.sleep(0);
     accepting.cancel();
-    expect(yield* failed(accepting as never)).toBe("Cancelled: the coroutine was cancelled");
-    expect(yield* failed(withTimeout(1, server.accept()) as never)).toBe("TimeoutError: timed out after 1 ms waiting to accept a connection");
+    expect(yield* failed(accepting)).toBe("Cancelled: the coroutine was cancelled");
+    expect(yield* failed(withTimeout(1, server.accept()))).toBe("TimeoutError: timed out after 1 ms waiting to accept a connection");
     using client = yield* TCP.connect({ port: server.local.port });
     using served = yield* withTimeout(10_000, server.accept());
     expect(served.remote).toEqual(client.local);
@@ -679,8 +692,8 @@ describe("cancel and limits", () => {
     });
     yield* asyncio.sleep(0);
     reading.cancel();
-    expect(yield* failed(reading as never)).toBe("Cancelled: the coroutine was cancelled");
-    expect(yield* failed(withTimeout(1, b.read()) as never)).toBe("TimeoutError: timed out after 1 ms waiting to read from a connection");
+    expect(yield* failed(reading)).toBe("Cancelled: the coroutine was cancelled");
+    expect(yield* failed(withTimeout(1, b.read()))).toBe("TimeoutError: timed out after 1 ms waiting to read from a connection");
     yield* a.write("kept");
     expect(yield* withTimeout(10_000, readTextOperation(b, 4))).toBe("kept");
     a.close();
@@ -695,7 +708,7 @@ describe("cancel and limits", () => {
     });
     yield* readText(b, 1);
     writing.cancel();
-    expect(yield* failed(writing as never)).toBe("Cancelled: the coroutine was cancelled");
+    expect(yield* failed(writing)).toBe("Cancelled: the coroutine was cancelled");
     a.close();
     const rest = yield* readAll(b);
     expect(rest.byteLength).toBeLessThan(data.byteLength - 1);
@@ -706,7 +719,7 @@ describe("cancel and limits", () => {
   inBothModes("a write with a limit to a peer that does not read times out", function* () {
     const [a, b] = yield* pair();
     const data = pattern(32 << 20);
-    expect(yield* failed(withTimeout(20, a.write(data)) as never)).toBe("TimeoutError: timed out after 20 ms waiting to write to a connection");
+    expect(yield* failed(withTimeout(20, a.write(data)))).toBe("TimeoutError: timed out after 20 ms waiting to write to a connection");
     a.close();
     const got = yield* readAll(b);
     expect(Buffer.compare(got, data.subarray(0, got.byteLength))).toBe(0);
@@ -729,13 +742,13 @@ describe("cancel and limits", () => {
     const [server, filling] = yield* fullListener();
     const { port } = server.local;
     const connect = TCP.connect({ port });
-    expect(yield* failed(withTimeout(5, connect) as never)).toBe(`TimeoutError: timed out after 5 ms waiting to connect to 127.0.0.1:${port}`);
+    expect(yield* failed(withTimeout(5, connect))).toBe(`TimeoutError: timed out after 5 ms waiting to connect to 127.0.0.1:${port}`);
     const connecting = xasync(function* () {
       yield* connect;
     });
     yield* asyncio.sleep(0);
     connecting.cancel();
-    expect(yield* failed(connecting as never)).toBe("Cancelled: the coroutine was cancelled");
+    expect(yield* failed(connecting)).toBe("Cancelled: the coroutine was cancelled");
     const asynchronous = xasync(async () => void (await connect));
     yield* asyncio.sleep(1);
     asynchronous.cancel("reason");
@@ -803,7 +816,7 @@ describe("cancel and limits", () => {
       yield* a.write(`<${i}>`);
       if (i % 2 === 0) yield* asyncio.sleep(0);
       reader.cancel();
-      if ((yield* failed(reader as never)).startsWith("Cancelled")) cancels++;
+      if ((yield* failed(reader)).startsWith("Cancelled")) cancels++;
     }
     a.close();
     got += Buffer.from(yield* readAll(b)).toString();
@@ -827,7 +840,7 @@ describe("cancel and limits", () => {
       });
       if (i % 2 === 0) yield* asyncio.sleep(0);
       acceptor.cancel();
-      yield* failed(acceptor as never);
+      yield* failed(acceptor);
       yield* connecting;
     }
     while (served.length < 100) served.push(yield* withTimeout(10_000, server.accept()));
@@ -891,7 +904,7 @@ describe("descriptors", () => {
       for (let i = 0; i < 1000 && descriptors() > before; i++) yield* asyncio.sleep(1);
       expect(descriptors()).toBeLessThanOrEqual(before);
       acceptor.cancel();
-      yield* failed(acceptor as never);
+      yield* failed(acceptor);
     },
     20_000,
   );

@@ -21,6 +21,7 @@ describe("main", () => {
   test("throws what it throws, at once and later, and the loop is good for more", () => {
     const error = new RangeError("thrown");
     const bodies: (() => unknown)[] = [
+      // biome-ignore lint/correctness/useYield: a body that never suspends is the case here
       function* (): Coroutine<void> {
         throw error;
       },
@@ -86,6 +87,7 @@ describe("main", () => {
     for (let i = 0; i < 10_000; i++) {
       sum += asyncio.run(
         loop,
+        // biome-ignore lint/correctness/useYield: a body that never suspends is the case here
         function* (n: number) {
           return n;
         },
@@ -111,8 +113,12 @@ describe("refused", () => {
   });
 
   test("wrong arguments", () => {
-    expect(thrown(() => asyncio.run({} as never, () => 1))).toBe("TypeError: asyncio.run: loop must be an asyncio.Loop, got an object of class Object");
-    expect(thrown(() => asyncio.run(undefined as never, () => 1))).toBe("TypeError: asyncio.run: loop must be an asyncio.Loop, got undefined");
+    expect(thrown(() => asyncio.run({} as never, () => 1))).toBe(
+      "TypeError: asyncio.run: loop must be an asyncio.Loop, got an object of class Object",
+    );
+    expect(thrown(() => asyncio.run(undefined as never, () => 1))).toBe(
+      "TypeError: asyncio.run: loop must be an asyncio.Loop, got undefined",
+    );
     expect(thrown(() => asyncio.run(loop, "main" as never))).toEndWith('must be a function, got "main"');
     expect(thrown(() => asyncio.run(loop, () => 1, "args" as never))).toEndWith('must be an array, got "args"');
     expect(asyncio.run(loop, () => 2)).toBe(2);
@@ -243,6 +249,7 @@ describe("guest work", () => {
     });
     asyncio.run(loop, () => asyncio.sleep(1));
     expect(await sleeper).toBe("started before");
+    // biome-ignore lint/correctness/useYield: a body that never suspends is the case here
     asyncio.run(loop, function* () {
       sleeper = xasync(function* () {
         yield* asyncio.sleep(5);

@@ -20,6 +20,7 @@ describe("the promise", () => {
   test("rejects with what main throws, at once and later", async () => {
     expect(
       await rejected(
+        // biome-ignore lint/correctness/useYield: a body that never suspends is the case here
         run(function* () {
           throw new RangeError("at once");
         }),
@@ -52,12 +53,14 @@ describe("the promise", () => {
 });
 
 test("main is named after its function, or as told", async () => {
+  // biome-ignore lint/correctness/useYield: a body that never suspends is the case here
   function* gatherer(): Coroutine<string> {
     return xframe().name;
   }
   expect(await run(gatherer)).toBe("gatherer");
   expect(await run(gatherer, [], { name: "other" })).toBe("other");
   expect(
+    // biome-ignore lint/correctness/useYield: a body that never suspends is the case here
     await run(function* () {
       return xframe().name;
     }),
