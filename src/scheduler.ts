@@ -1,8 +1,9 @@
 // The scheduler of this thread: who runs now, what is ready, and how the native loop is driven, inside Bun's loop (guest)
 // or instead of it (owner). It knows waits, not coroutines.
 //
-// Guest states: `idle` (nothing in flight, Bun may end the process), `scheduled` (a turn is queued), `parked` (the kernel wakes
-// us through an eventfd that Bun's loop reads). Work that appears while nobody drives, from any callback, calls `poke`.
+// A guest is driven by turns in Bun's loop: as long as there is traffic each turn queues the next one; then the guest parks, and the
+// kernel wakes it through an eventfd that Bun's loop reads. With nothing in flight it lets go of that, too, and Bun may end the
+// process. Work that appears while nobody drives, from any callback, calls `poke`.
 
 import type { Wait } from "./native/env.ts";
 import * as native from "./native/env.ts";
@@ -81,8 +82,11 @@ function drain(limit: number): number {
 
 // ---- guest
 
-let guest: "idle" | "scheduled" | "parked" = "idle";
+/** Parked: native code signals the eventfd. Never while anything drives. */
+let parked = false;
+let turnQueued = false;
 let microtaskQueued = false;
+/** Turns in a row without any event. */
 let quietTurns = 0;
 
 /** Work may have appeared outside of any drain: see to it soon. */
@@ -103,28 +107,35 @@ function drainSoon(): void {
 }
 
 function schedule(): void {
-  if (guest === "scheduled") return;
-  if (guest === "parked") native.unpark();
-  guest = "scheduled";
+  unpark();
   quietTurns = 0;
+  queueTurn();
+}
+
+function queueTurn(): void {
+  if (turnQueued) return;
+  turnQueued = true;
   setImmediate(turn);
 }
 
+function unpark(): void {
+  if (!parked) return;
+  parked = false;
+  native.unpark();
+}
+
 function turn(): void {
+  turnQueued = false;
   if (state.driving) return;
-  guest = "idle";
+  unpark();
   state.driving = true;
   state.submitted = false;
   native.tick(false);
   const told = drain(turnLimit);
   state.driving = false;
   quietTurns = told > 0 || state.submitted ? 0 : quietTurns + 1;
-  if (quietTurns < idleTurns || hasWork()) {
-    guest = "scheduled";
-    setImmediate(turn);
-  } else {
-    settle();
-  }
+  if (quietTurns < idleTurns || hasWork()) queueTurn();
+  else settle();
 }
 
 /** Nothing to do right now: park if something is in flight, otherwise let go of Bun's loop. */
@@ -134,12 +145,8 @@ function settle(): void {
     return;
   }
   holdWake();
-  if (native.park()) {
-    guest = "parked";
-  } else {
-    guest = "scheduled";
-    setImmediate(turn);
-  }
+  parked = native.park();
+  if (!parked) queueTurn();
 }
 
 let wakeReader: ReadableStreamDefaultReader<Uint8Array> | undefined;
@@ -160,8 +167,7 @@ function holdWake(): void {
 function onWake(reader: ReadableStreamDefaultReader<Uint8Array>): void {
   if (reader !== wakeReader) return;
   wakeReading = false;
-  if (guest !== "parked" || state.driving) return;
-  native.unpark();
+  if (!parked || state.driving) return;
   quietTurns = 0;
   turn();
 }
@@ -177,6 +183,7 @@ function releaseWake(): void {
 /** One round by hand: collects, then tells everybody who is ready. Whether there was anyone. */
 export function step(): boolean {
   if (state.driving) throw new Error("tick was called by something that the executor runs");
+  unpark();
   state.driving = true;
   try {
     state.submitted = false;
@@ -195,8 +202,7 @@ export function step(): boolean {
  * when nothing is ready or in flight any more and it is still not done.
  */
 export function drive(done: () => boolean, microtasks: () => void): boolean {
-  if (guest === "parked") native.unpark();
-  guest = "idle";
+  unpark();
   state.driving = true;
   try {
     while (true) {

@@ -6,6 +6,7 @@ pub const coro = @import("coro.zig");
 
 pub const Coro = coro.Coro;
 pub const CoroOptions = coro.CoroOptions;
+pub const Channel = @import("channel.zig").Channel;
 pub const CoroT = coro.CoroT;
 pub const CreateError = coro.CreateError;
 pub const Env = coro.Env;
@@ -39,4 +40,7 @@ test {
     _ = coro;
     _ = @import("executor.zig");
     _ = @import("waiter.zig");
+    _ = @import("channel.zig");
+    _ = @import("timer.zig");
+    _ = @import("loop.zig");
 }

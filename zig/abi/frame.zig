@@ -23,7 +23,7 @@ pub const exports = struct {
     ) callconv(.c) Handle {
         const slot = env.slots.claim(token) orelse return env.failed(code.bad_token);
         var numbers: [native.max_args]f64 = undefined;
-        const n = @min(count, native.max_args);
+        const n: usize = @min(count, native.max_args);
         @memcpy(std.mem.sliceAsBytes(numbers[0..n]), arguments[0 .. n * @sizeOf(f64)]);
         const frame = native.NativeFrame.create(
             env,
