@@ -435,10 +435,14 @@ describe("misuse is told", () => {
   });
 
   const wrong: [string, () => unknown, string][] = [
-    ["xasync(string)", () => xasync("5" as never), 'TypeError: xasync: body must be a function, got "5"'],
-    ["xasync({})", () => xasync({} as never), "TypeError: xasync: body must be a function, got an object of class Object"],
-    ["xasync(undefined)", () => xasync(undefined as never), "TypeError: xasync: body must be a function, got undefined"],
-    ["xasync(generator)", () => xasync(counter(1) as never), "TypeError: xasync: body must be a function, got an object of class "],
+    ["xasync(string)", () => xasync("5" as never), 'TypeError: xasync: body must be a function or a NativeBody, got "5"'],
+    ["xasync({})", () => xasync({} as never), "TypeError: xasync: body must be a function or a NativeBody, got an object of class Object"],
+    ["xasync(undefined)", () => xasync(undefined as never), "TypeError: xasync: body must be a function or a NativeBody, got undefined"],
+    [
+      "xasync(generator)",
+      () => xasync(counter(1) as never),
+      "TypeError: xasync: body must be a function or a NativeBody, got an object of class ",
+    ],
     ["args 7", () => xasync(counter, 7 as never), "TypeError: xasync: args must be an array, got 7"],
     ['args "abc"', () => xasync(counter, "abc" as never), 'TypeError: xasync: args must be an array, got "abc"'],
     ["name 5", () => xasync(counter, [0], { name: 5 as never }), "TypeError: xasync: options.name must be a string, got 5"],

@@ -491,6 +491,52 @@ describe("errors look like Node's", () => {
   });
 });
 
+describe("while a coroutine is not told yet that its operation has ended", () => {
+  inBothModes("the side is still its own: another's read is refused, and it gets its bytes", function* () {
+    const [a, b] = yield* pair();
+    // A limit tells its reader in two steps; the other coroutine wakes in the same tick, between them.
+    const reader = xasync(function* () {
+      return (yield* withTimeout(1e6, b.read()))?.byteLength;
+    });
+    const other = xasync(function* () {
+      yield* asyncio.sleep(1);
+      return yield* failed(b.read());
+    });
+    yield* asyncio.sleep(0);
+    yield* a.write("bytes");
+    const start = performance.now();
+    while (performance.now() - start < 3);
+    expect(yield* reader).toBe(5);
+    a.close();
+    // Too late to be refused is right as well: then it read the end of the stream.
+    expect(["nothing was thrown", "Error: cannot read from a connection: another coroutine does so already"]).toContain(yield* other);
+    b.close();
+  });
+
+  inBothModes("a long write stays whole: other writes are refused until its last byte is sent", function* () {
+    const [a, b] = yield* pair();
+    const data = pattern(32 << 20);
+    const writer = xasync(function* () {
+      yield* a.write(data);
+      return "whole";
+    });
+    const told = new Set<string>();
+    const chunks: Uint8Array[] = [];
+    for (let length = 0; length < data.byteLength; ) {
+      // Whoever reads wakes just as the peer's part is sent, perhaps before the writer knows.
+      const chunk = (yield* b.read(60_000)) as Uint8Array;
+      length += chunk.byteLength;
+      chunks.push(chunk);
+      if (writer.status !== "done") told.add(yield* failed(a.write("!")));
+    }
+    expect(yield* writer).toBe("whole");
+    expect(Buffer.compare(Buffer.concat(chunks), data)).toBe(0);
+    expect([...told]).toEqual(["Error: cannot write to a connection: another coroutine does so already"]);
+    a.close();
+    b.close();
+  });
+});
+
 describe("wrong arguments", () => {
   const connectPort = "asyncio.TCP.connect: port must be an integer from 1 to 65535, got";
   const listenPort = "asyncio.TCP.listen: port must be an integer from 0 to 65535, got";

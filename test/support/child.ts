@@ -11,7 +11,7 @@ export interface Ended {
 }
 
 /** How long a child may take before it counts as hanging; a busy machine is slow. */
-const limitMs = 15_000;
+const limitMs = 10_000;
 
 /** For the test that waits for a child: longer than that. */
 export const childTimeoutMs = 2 * limitMs;
