@@ -14,9 +14,10 @@ const hasIp6 = Object.values(networkInterfaces()).some((list) => list?.some((one
 const closedText = (syscall: string) => `Error: ${syscall} ECANCELED: the socket was closed`;
 
 /** A test whose body runs in both modes. */
-function inBothModes(name: string, body: () => Coroutine<void>, timeoutMs?: number): void {
+function inBothModes(name: string, body: () => Coroutine<void>, timeoutMs = 5000): void {
   test(`${name} (guest)`, () => run(body), timeoutMs);
-  test(`${name} (owner)`, () => asyncio.run(loop, body), timeoutMs);
+  // Bun's own limit cannot end a blocked thread.
+  test(`${name} (owner)`, () => asyncio.run(loop, () => withTimeout(timeoutMs, xasync(body))), timeoutMs);
 }
 
 /** Waits for an operation inside a generator and says how it failed. */
@@ -220,8 +221,11 @@ describe("one write operation", () => {
     const data = pattern(16 << 20);
     const write = a.write(data);
     const first = xasync(function* () {
-      yield* write;
-      yield* a.shutdown();
+      try {
+        yield* write;
+      } finally {
+        yield* a.shutdown();
+      }
     });
     let length = 0;
     while (length < 4 << 20) length += (yield* b.read())?.byteLength ?? Number.POSITIVE_INFINITY;
@@ -517,16 +521,18 @@ describe("while a coroutine is not told yet that its operation has ended", () =>
     const [a, b] = yield* pair();
     const data = pattern(32 << 20);
     const writer = xasync(function* () {
-      yield* a.write(data);
-      return "whole";
+      try {
+        yield* a.write(data);
+        return "whole";
+      } finally {
+        yield* a.shutdown();
+      }
     });
     const told = new Set<string>();
     const chunks: Uint8Array[] = [];
-    for (let length = 0; length < data.byteLength; ) {
-      // Whoever reads wakes just as the peer's part is sent, perhaps before the writer knows.
-      const chunk = (yield* b.read(60_000)) as Uint8Array;
-      length += chunk.byteLength;
+    for (let chunk = yield* b.read(); chunk; chunk = yield* b.read(60_000)) {
       chunks.push(chunk);
+      // Whoever reads wakes just as the peer's part is sent, perhaps before the writer knows.
       if (writer.status !== "done") told.add(yield* failed(a.write("!")));
     }
     expect(yield* writer).toBe("whole");
@@ -813,7 +819,7 @@ describe("cancel and limits", () => {
     using server = await TCP.listen({ port: 0 });
     const connect = TCP.connect({ port: server.local.port });
     const conns = await Promise.all([connect, connect, withTimeout(10_000, connect), withTimeout(10_000, connect)]);
-    expect(new Set(conns.map((conn) => conn.local.port)).size).toBe(4);
+    expect(new Set(conns.map((conn) => conn.local?.port)).size).toBe(4);
     for (const conn of conns) conn.close();
   });
 
@@ -891,7 +897,7 @@ describe("cancel and limits", () => {
     }
     while (served.length < 100) served.push(yield* withTimeout(10_000, server.accept()));
     const ports = (list: asyncio.TCP[], port: (conn: asyncio.TCP) => number | undefined) => list.map(port).sort();
-    expect(ports(served, (conn) => conn.remote?.port)).toEqual(ports(clients, (conn) => conn.local.port));
+    expect(ports(served, (conn) => conn.remote?.port)).toEqual(ports(clients, (conn) => conn.local?.port));
     for (const conn of [...served, ...clients]) conn.close();
     server.close();
     yield* asyncio.sleep(0);
