@@ -2,5 +2,7 @@
 
 import { codes } from "./native/abi.ts";
 
+export { codes };
+
 /** `begin` and `advance` answer this while the operation waits. */
 export const parked = codes.parked;

@@ -16,7 +16,7 @@ export interface FrameOptions {
  * Starts a coroutine: runs `body` up to its first suspend and returns its frame.
  *
  * The body is a generator function (`yield*` suspends it), an async function, a plain function, or native code (see
- * "zigcoro/native"). What it throws is kept for
+ * "zigcoro/native"). An async function's first operation begins in a microtask, after this has returned. What it throws is kept for
  * whoever awaits the frame; a failure that nobody awaits becomes an unhandled rejection.
  *
  * @example

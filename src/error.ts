@@ -56,6 +56,8 @@ export interface IoError extends Error, IoErrorDetail {
 
 /** The error for a negative `errno` of `syscall`. */
 export function ioError(errno: number, syscall: string, detail: IoErrorDetail = {}): IoError {
+  // Codes of our own are no errnos; whoever can get one says what it means.
+  if (errno < -4095) throw new Error(`zigcoro: ${syscall} answered code ${errno}; please report this`);
   const [code, description] = getSystemErrorMap().get(errno) ?? [`errno ${-errno}`, "unknown error"];
   const at = detail.address === undefined ? "" : ` ${endpoint(detail.address, detail.port)}`;
   // Node says "connect ECONNREFUSED 127.0.0.1:1" but "listen EADDRINUSE: address already in use 127.0.0.1:1".

@@ -1,7 +1,6 @@
 // Executor: zigcoro's queue of what is to run soon, over the scheduler of this thread.
 
 import { show } from "./check.ts";
-import { xresume } from "./coroutine.ts";
 import { Frame } from "./frame.ts";
 import type { Wait } from "./native/env.ts";
 import { ready, step } from "./scheduler.ts";
@@ -9,8 +8,8 @@ import { ready, step } from "./scheduler.ts";
 /** Runs things from the queue of this thread. All executors of a thread share its one queue, so they need no registration. */
 export class Executor {
   /**
-   * Queues `work` to run once, in order: a function is called, a coroutine suspended in `xsuspend` is resumed. It runs in
-   * the next tick, whoever drives it, and never inside this call. What a function throws is an uncaught exception.
+   * Queues `work` to run once, in order: a function is called, a coroutine is resumed if it is suspended in `xsuspend` by then.
+   * It runs in the next tick, whoever drives it, and never inside this call. What a function throws is an uncaught exception.
    *
    * @throws TypeError
    */
@@ -18,7 +17,7 @@ export class Executor {
     if (!(work instanceof Frame) && typeof work !== "function") {
       throw new TypeError(`Executor.runSoon: work must be a function or a Frame, got ${show(work)}`);
     }
-    ready(new Task(work instanceof Frame ? () => xresume(work) : work), 0, 0);
+    ready(new Task(work instanceof Frame ? () => resumeIfSuspended(work) : work), 0, 0);
   }
 
   /**
@@ -32,6 +31,11 @@ export class Executor {
   }
 }
 
+/** Queued twice, or resumed by others meanwhile: once is enough. */
+function resumeIfSuspended(frame: Frame<unknown>): void {
+  if (frame.isResumable) frame.resume(undefined);
+}
+
 class Task implements Wait {
   token = -1;
   scratch = 0;
@@ -42,13 +46,6 @@ class Task implements Wait {
   }
 
   complete(): void {
-    try {
-      this.#work();
-    } catch (error) {
-      // The queue goes on; the error surfaces as any uncaught one.
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
+    this.#work();
   }
 }

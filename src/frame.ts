@@ -32,7 +32,7 @@ export abstract class Frame<T> extends Operation<T> {
   #observed = false;
   /** Carries a failure that nobody has awaited yet. */
   #rejection: Promise<never> | undefined;
-  #waiters: Wait[] | undefined;
+  #waiters: Set<Wait> | undefined;
   #cancelled = false;
 
   constructor(name: string) {
@@ -58,16 +58,29 @@ export abstract class Frame<T> extends Operation<T> {
 
   protected abstract deliverCancel(error: Cancelled): void;
 
+  /** Whether it is suspended in `xsuspend`. */
+  get isResumable(): boolean {
+    return this.suspension !== undefined;
+  }
+
   /** For `xresume`: throws an Error when the coroutine is not suspended in `xsuspend`. */
-  abstract resume(value: unknown): void;
+  resume(value: unknown): void {
+    const suspension = this.suspension;
+    if (suspension === undefined) throw this.cannotResume();
+    if (!state.driving) state.budget = operationBudget;
+    suspension.end(value);
+  }
+
+  /** The `xsuspend` it is in. */
+  suspension: Suspension | undefined = undefined;
 
   override begin(wait: Wait): number {
     if ((wait as unknown) === this || currentFrame() === this) throw new Error(`coroutine "${this.name}" cannot await itself`);
     this.#observed = true;
     this.#rejection?.catch(() => {});
     if (this.where === "done") return 0;
-    this.#waiters ??= [];
-    this.#waiters.push(wait);
+    this.#waiters ??= new Set();
+    this.#waiters.add(wait);
     return parked;
   }
 
@@ -82,9 +95,7 @@ export abstract class Frame<T> extends Operation<T> {
   }
 
   override takeBack(wait: Wait): boolean {
-    const at = this.#waiters?.indexOf(wait) ?? -1;
-    if (at >= 0) this.#waiters?.splice(at, 1);
-    return at >= 0;
+    return this.#waiters?.delete(wait) ?? false;
   }
 
   override wasCancelled(): boolean {
@@ -97,7 +108,7 @@ export abstract class Frame<T> extends Operation<T> {
 
   /** Whether a cancel is what it ended with. */
   get endedByCancel(): boolean {
-    return this.#failed && this.#error instanceof Cancelled;
+    return this.#failed && isCancelled(this.#error);
   }
 
   /** Why `resume` refuses. */
@@ -121,7 +132,7 @@ export abstract class Frame<T> extends Operation<T> {
     this.#failed = true;
     this.#end();
     // A failure that nobody awaits must not vanish: like a promise's, it becomes an unhandled rejection, by the rules of those.
-    if (!this.#observed && !(error instanceof Cancelled)) this.#rejection = Promise.reject(error);
+    if (!this.#observed && !isCancelled(error)) this.#rejection = Promise.reject(error);
   }
 
   #end(): void {
@@ -130,6 +141,15 @@ export abstract class Frame<T> extends Operation<T> {
     if (waiters === undefined) return;
     this.#waiters = undefined;
     for (const wait of waiters) ready(wait, 0, 0);
+  }
+}
+
+function isCancelled(error: unknown): boolean {
+  try {
+    return error instanceof Cancelled;
+  } catch {
+    // A proxy may throw even here.
+    return false;
   }
 }
 
@@ -142,7 +162,6 @@ class GeneratorFrame<T> extends Frame<T> implements Running {
   endValue = 0;
   thrown: Error | undefined = undefined;
   cancelRequest: Error | undefined = undefined;
-  injected: unknown = undefined;
   readonly #body: Coroutine<T>;
 
   constructor(name: string, body: Coroutine<T>) {
@@ -181,12 +200,6 @@ class GeneratorFrame<T> extends Frame<T> implements Running {
     this.step();
   }
 
-  override resume(value: unknown): void {
-    if (this.waiting !== generatorSuspend || this.where !== "suspended" || this.thrown) throw this.cannotResume();
-    this.injected = value;
-    this.step();
-  }
-
   protected override deliverCancel(error: Cancelled): void {
     if (this.where === "suspended" && this.waiting?.takeBack(this)) {
       this.thrown = error;
@@ -218,7 +231,11 @@ function misuse(name: string, yielded: unknown): TypeError {
 class AsyncFrame<T> extends Frame<T> implements AsyncOwner {
   readonly waits = new Set<PromiseWait>();
   cancelRequest: Error | undefined;
-  suspension: AsyncSuspend | undefined;
+
+  failed(error: unknown): this {
+    this.fail(error);
+    return this;
+  }
 
   /** Runs `body` with this as the current coroutine; gives a generator back if that is what it returned. */
   run(body: () => unknown): Coroutine<T> | undefined {
@@ -246,13 +263,6 @@ class AsyncFrame<T> extends Frame<T> implements AsyncOwner {
     );
   }
 
-  override resume(value: unknown): void {
-    const suspension = this.suspension;
-    if (suspension === undefined) throw this.cannotResume();
-    this.suspension = undefined;
-    suspension.wake(value);
-  }
-
   protected override deliverCancel(error: Cancelled): void {
     if (this.waits.size === 0) this.cancelRequest = error;
     for (const wait of this.waits) wait.cancel(error);
@@ -264,7 +274,7 @@ class AsyncFrame<T> extends Frame<T> implements AsyncOwner {
   }
 }
 
-const asyncFrames = new AsyncLocalStorage<AsyncFrame<unknown>>();
+const asyncFrames = new AsyncLocalStorage<AsyncFrame<unknown> | undefined>();
 asyncOwner.find = () => (state.current === undefined ? asyncFrames.getStore() : undefined);
 
 const GeneratorFunction = Object.getPrototypeOf(function* () {}).constructor;
@@ -272,7 +282,14 @@ const GeneratorFunction = Object.getPrototypeOf(function* () {}).constructor;
 /** Makes the frame for a body and runs it to its first suspend. */
 export function startFrame<T>(body: (...args: never[]) => unknown, args: readonly unknown[], name: string): Frame<T> {
   const call = body as (...args: readonly unknown[]) => unknown;
-  if (body instanceof GeneratorFunction) return startGenerator(call(...args) as Coroutine<T>, name);
+  if (body instanceof GeneratorFunction) {
+    try {
+      return startGenerator(call(...args) as Coroutine<T>, name);
+    } catch (error) {
+      // Of the parameters' default values: the body itself has not begun.
+      return new AsyncFrame<T>(name).failed(error);
+    }
+  }
   const frame = new AsyncFrame<T>(name);
   const generator = frame.run(() => call(...args));
   if (generator) return startGenerator(generator, name);
@@ -282,7 +299,10 @@ export function startFrame<T>(body: (...args: never[]) => unknown, args: readonl
 
 function startGenerator<T>(body: Coroutine<T>, name: string): Frame<T> {
   const frame = new GeneratorFrame<T>(name, body);
-  frame.step();
+  if (!state.driving) state.budget = operationBudget;
+  // An async coroutine that starts it must not pass for the one that runs in it.
+  if (asyncFrames.getStore() === undefined) frame.step();
+  else asyncFrames.run(undefined, () => frame.step());
   poke();
   return frame;
 }
@@ -300,45 +320,22 @@ export function currentFrame(): Frame<unknown> | undefined {
   return (state.current as GeneratorFrame<unknown> | undefined) ?? asyncFrames.getStore();
 }
 
-/** `xsuspend` in a generator: one for all, since what is individual is in the frame. */
-class GeneratorSuspend extends Operation<unknown> {
-  override begin(): number {
-    return parked;
-  }
-
-  override finish(): unknown {
-    const frame = state.current as Running;
-    const value = frame.injected;
-    frame.injected = undefined;
-    return value;
-  }
-
-  override takeBack(): boolean {
-    return true;
-  }
-
-  override get what(): string {
-    return "be resumed";
-  }
-}
-
-const generatorSuspend = new GeneratorSuspend();
-
-/** `xsuspend` in an async function. */
-class AsyncSuspend extends Operation<unknown> {
-  readonly #frame: AsyncFrame<unknown>;
+/** One `xsuspend` of a coroutine. */
+class Suspension extends Operation<unknown> {
+  readonly #frame: Frame<unknown>;
   #wait: Wait | undefined;
   #value: unknown;
 
-  constructor(frame: AsyncFrame<unknown>) {
+  constructor(frame: Frame<unknown>) {
     super();
     this.#frame = frame;
   }
 
-  wake(value: unknown): void {
-    this.#value = value;
+  /** For `xresume`: a generator goes on in this call. */
+  end(value: unknown): void {
     const wait = this.#wait as Wait;
-    this.#wait = undefined;
+    this.#value = value;
+    this.#leave();
     wait.complete(0, 0);
   }
 
@@ -350,12 +347,19 @@ class AsyncSuspend extends Operation<unknown> {
   }
 
   override finish(): unknown {
-    return this.#value;
+    const value = this.#value;
+    this.#value = undefined;
+    return value;
   }
 
   override takeBack(): boolean {
-    this.#frame.suspension = undefined;
+    this.#leave();
     return true;
+  }
+
+  #leave(): void {
+    this.#wait = undefined;
+    this.#frame.suspension = undefined;
   }
 
   override get what(): string {
@@ -365,8 +369,7 @@ class AsyncSuspend extends Operation<unknown> {
 
 /** The suspend operation for the coroutine that runs right now. */
 export function suspendOperation(): Operation<unknown> {
-  if (state.current !== undefined) return generatorSuspend;
-  const frame = asyncFrames.getStore();
+  const frame = currentFrame();
   if (frame === undefined) throw new Error("xsuspend was called outside of any coroutine: there is nothing to suspend");
-  return new AsyncSuspend(frame);
+  return new Suspension(frame);
 }

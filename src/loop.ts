@@ -4,7 +4,7 @@ import { drainMicrotasks } from "bun:jsc";
 import { show } from "./check.ts";
 import { type FrameOptions, xasync } from "./coroutine.ts";
 import { Deadlock } from "./error.ts";
-import type { Coroutine } from "./frame.ts";
+import { type Coroutine, currentFrame } from "./frame.ts";
 import { backend } from "./native/env.ts";
 import { deadlockReport } from "./report.ts";
 import { drive, state } from "./scheduler.ts";
@@ -50,7 +50,7 @@ export function runOwner<T>(loop: Loop, main: () => PromiseLike<T>, args?: reado
 export function runOwner<T>(loop: Loop, main: () => T, args?: readonly [], options?: FrameOptions): T;
 export function runOwner<T>(loop: Loop, main: (...args: never[]) => unknown, args: readonly unknown[] = [], options: FrameOptions = {}): T {
   if (!(loop instanceof Loop)) throw new TypeError(`asyncio.run: loop must be an asyncio.Loop, got ${show(loop)}`);
-  if (state.driving || state.current)
+  if (state.driving || currentFrame() !== undefined)
     throw new Error("asyncio.run cannot be called inside a coroutine: the loop runs already; write yield*");
   const frame = xasync(main as (...args: readonly unknown[]) => Coroutine<T>, args, { name: options.name ?? (main?.name || "main") });
   // It is awaited here: a failure is ours to throw.

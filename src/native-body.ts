@@ -36,8 +36,11 @@ class NativeFrame extends Frame<number> implements Wait {
   token = -1;
   scratch = 0;
   #handle = 0;
+  /** Kept until it has ended: a connection that nobody else holds would be collected, and closed. */
+  protected kept: readonly unknown[] = [];
 
-  start(address: Pointer, args: Float64Array, stack: number): void {
+  start(address: Pointer, args: Float64Array, stack: number, kept: readonly unknown[]): void {
+    this.kept = kept;
     const name = encoder.encode(this.name);
     const token = acquire(this);
     this.#handle = library.zc_frame_start(env, address, args, args.length, stack, name, name.byteLength, token);
@@ -48,15 +51,26 @@ class NativeFrame extends Frame<number> implements Wait {
       return;
     }
     const errno = lastErrno();
-    release(this);
-    if (errno === 0) this.succeed(lastValue());
-    else throw ioError(errno, "xasync");
+    if (errno === 0) this.#end(lastValue());
+    else {
+      release(this);
+      throw ioError(errno, "xasync");
+    }
   }
 
   /** It ended inside a tick. */
   complete(_status: number, value: number): void {
+    this.#end(value);
+  }
+
+  #end(value: number): void {
     release(this);
+    this.kept = [];
     this.succeed(value);
+  }
+
+  override get isResumable(): boolean {
+    return this.where === "suspended" && library.zc_frame_is_resumable(env, this.#handle) === 1;
   }
 
   override resume(value: unknown): void {
@@ -70,9 +84,7 @@ class NativeFrame extends Frame<number> implements Wait {
     if (status === codes.notResumable || status === codes.badHandle) throw this.cannotResume();
     state.submitted = true;
     poke();
-    if (status === codes.suspended) return;
-    release(this);
-    this.succeed(lastValue());
+    if (status !== codes.suspended) this.#end(lastValue());
   }
 
   protected override deliverCancel(): void {
@@ -81,7 +93,7 @@ class NativeFrame extends Frame<number> implements Wait {
   }
 
   override get waitsTo(): string {
-    return library.zc_frame_is_resumable(env, this.#handle) === 1 ? "be resumed" : "go on in native code";
+    return this.isResumable ? "be resumed" : "go on in native code";
   }
 }
 
@@ -97,7 +109,7 @@ export function startNative(body: NativeBody, args: readonly unknown[], options:
   args.forEach((argument, i) => {
     numbers[i] = checkArgument(argument, i);
   });
-  frame.start(body.address, numbers, stack);
+  frame.start(body.address, numbers, stack, args);
   return frame;
 }
 

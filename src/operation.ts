@@ -3,8 +3,12 @@
 //
 // A subclass says how to begin, and what its status means. Whoever waits is a `Wait`. What belongs to one use of an operation is
 // kept with its wait (`scratch`, or a map by wait), so that one description serves many uses, also at the same time.
+//
+// One use, in order:   begin  advance*  ( finish | forget )      or      begin  advance*  takeBack, answered with true
+//   `advance` comes after each wait, and once after a `begin` that ended at once when its waiter had to let others run.
+//   `takeBack` may come at any time after `begin`; `forget` comes in place of `finish` when it was cancelled.
 
-import { parked } from "./code.ts";
+import { codes, parked } from "./code.ts";
 import { acquire, env, library, type Wait } from "./native/env.ts";
 import { PromiseWait } from "./promise.ts";
 import { type Running, ready, state } from "./scheduler.ts";
@@ -15,37 +19,34 @@ export interface Suspended {
   readonly [suspension]: never;
 }
 
-const cancelledErrno = -125;
-
 export abstract class Operation<T> implements PromiseLike<T> {
   /** Starts for `wait`: `parked`, or a status for `finish`. Throws what is wrong with the arguments or the moment. */
   abstract begin(wait: Wait): number;
 
-  /** Called once when the use of `wait` has ended: the result that `status` and `value` stand for, or throws the error. */
+  /** The result that `status` and `value` stand for, or throws the error. */
   abstract finish(status: number, value: number, wait: Wait): T;
 
   /** What a report says the waiter waits to do: "receive from channel ...". */
   abstract get what(): string;
 
-  /**
-   * A wait ended with `status`: `parked` when the operation goes on waiting, else the status for `finish`. Does not throw. Called
-   * for an operation that ended in `begin`, too, when its waiter had to let others run first.
-   */
+  /** A wait ended with `status`: `parked` when the operation goes on waiting, else the status for `finish`. Does not throw. */
   advance(status: number, _value: number, _wait: Wait): number {
     return status;
   }
 
-  /** Takes the use of `wait` back. True: it never happened, no `finish` follows. False: `complete` still comes. */
+  /** Takes it back. True: it never happened, and is over. False: it still ends by itself, cancelled or with a result. */
   takeBack(wait: Wait): boolean {
+    // A cancel of a kernel operation is submitted by the next tick.
+    state.submitted = true;
     return library.zc_op_cancel(env, wait.token) === 1;
   }
 
   /** After a `takeBack` that gave false: whether the operation ended because of it, and not with a result. */
   wasCancelled(status: number, _wait: Wait): boolean {
-    return status === cancelledErrno;
+    return status === codes.canceled;
   }
 
-  /** Called instead of `finish` when it was cancelled: lets go of what is kept for `wait`. */
+  /** It was cancelled: lets go of what is kept for `wait`, as `finish` does. */
   forget(_wait: Wait): void {}
 
   /** Runs the operation in the current generator coroutine: `const value = yield* operation`. */
@@ -81,7 +82,12 @@ export abstract class Operation<T> implements PromiseLike<T> {
     const value = frame.endValue;
     // Kept while `advance` may wait again, so that the next resume comes back here.
     const status = this.advance(frame.endStatus, value, frame);
-    if (status === parked) return suspend;
+    if (status === parked) {
+      // A cancel that met the end of one part is for the next part, too.
+      if (frame.cancelRequest === undefined || !this.takeBack(frame)) return suspend;
+      frame.waiting = undefined;
+      throw takeCancel(frame);
+    }
     frame.waiting = undefined;
     if (frame.cancelRequest !== undefined && this.wasCancelled(status, frame)) {
       this.forget(frame);

@@ -63,7 +63,11 @@ export class PromiseWait implements Wait {
   #settle(value: number, run: () => number): void {
     try {
       const status = run();
-      if (status === parked) return;
+      if (status === parked) {
+        // A cancel that met the end of one part is for the next part, too.
+        if (this.#cancelled) this.cancel(this.#cancelled);
+        return;
+      }
       this.#leave();
       this.#resolve(this.#result(status, value));
     } catch (error) {

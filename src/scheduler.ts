@@ -5,6 +5,7 @@
 // kernel wakes it through an eventfd that Bun's loop reads. With nothing in flight it lets go of that, too, and Bun may end the
 // process. Work that appears while nobody drives, from any callback, calls `poke`.
 
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { Wait } from "./native/env.ts";
 import * as native from "./native/env.ts";
 
@@ -31,53 +32,68 @@ export interface Running extends Wait {
   thrown: Error | undefined;
   /** A cancel that waits for the next operation. */
   cancelRequest: Error | undefined;
-  /** What `xresume` brought. */
-  injected: unknown;
 }
 
 /** Operations that may end at once before a coroutine yields to the others. */
-export const operationBudget = 512;
+export const operationBudget = 256;
 
-/** Coroutines resumed in one turn before Bun's own loop runs again. */
-const turnLimit = 4096;
+/** Waits told before the clock is looked at. */
+const batch = 64;
 
-/** Turns without any event before the loop parks. A turn costs less than a wake. */
+/** Nanoseconds of draining before Bun's loop, or the kernel, gets its turn. */
+const slice = 2_000_000;
+
+/** Waits told from microtasks before the rest goes through Bun's loop. */
+const microtaskLimit = 1024;
+
+/** Turns without any event before the loop parks. A turn costs less than a wake. At least 1: it counts what is pending. */
 const idleTurns = 2;
 
-// The ready queue: waits that ended on the TypeScript side (joins, promises, spent budgets), with status and value.
-let readyWaits: Wait[] = [];
-let readyResults: number[] = [];
+// The ready queue: waits that ended on the TypeScript side (joins, promises, spent budgets), each with status and value.
+let queuedWaits: (Wait | undefined)[] = [];
+let queuedResults: number[] = [];
+let queueHead = 0;
 
 /** Queues the end of `wait`, to be told from the queue and never from inside the caller. */
 export function ready(wait: Wait, status: number, value: number): void {
-  readyWaits.push(wait);
-  readyResults.push(status, value);
+  queuedWaits.push(wait);
+  queuedResults.push(status, value);
   poke();
 }
 
 function hasWork(): boolean {
-  return readyWaits.length > 0 || native.hasReady();
+  return queueHead < queuedWaits.length || native.hasReady();
 }
 
-/** Tells everybody whose operation has ended, and whoever that makes ready, up to `limit`. */
-function drain(limit: number): number {
+/** Tells everybody whose operation has ended, and whoever that makes ready, for the length of a slice; how many. */
+function drain(): number {
   let told = 0;
-  while (told < limit) {
-    const before = told;
-    told += native.drainRing(limit - told);
-    if (readyWaits.length > 0) {
-      const waits = readyWaits;
-      const results = readyResults;
-      readyWaits = [];
-      readyResults = [];
-      for (let i = 0; i < waits.length; i++) {
-        (waits[i] as Wait).complete(results[2 * i] as number, results[2 * i + 1] as number);
-      }
-      told += waits.length;
-    }
-    if (told === before) break;
+  let end = 0;
+  while (true) {
+    const now = native.drainRing(batch) + drainQueue();
+    if (now === 0) return told;
+    told += now;
+    const time = Bun.nanoseconds();
+    if (end === 0) end = time + slice;
+    else if (time >= end) return told;
   }
-  return told;
+}
+
+function drainQueue(): number {
+  const first = queueHead;
+  const last = Math.min(queuedWaits.length, first + batch);
+  while (queueHead < last) {
+    const at = queueHead++;
+    const wait = queuedWaits[at] as Wait;
+    queuedWaits[at] = undefined;
+    native.tell(wait, queuedResults[2 * at] as number, queuedResults[2 * at + 1] as number);
+  }
+  if (queueHead > 0 && queueHead === queuedWaits.length) {
+    queuedWaits = [];
+    queuedResults = [];
+    queueHead = 0;
+  }
+  return last - first;
 }
 
 // ---- guest
@@ -88,12 +104,23 @@ let turnQueued = false;
 let microtaskQueued = false;
 /** Turns in a row without any event. */
 let quietTurns = 0;
+/** Waits told from microtasks since the last turn. */
+let toldSinceTurn = 0;
+
+// Whoever pokes must not lend its async context to the coroutines that run then.
+const drainSoonOutside = AsyncLocalStorage.bind(drainSoon);
+const turnOutside = AsyncLocalStorage.bind(turn);
+const onWakeOutside = AsyncLocalStorage.bind(onWake);
 
 /** Work may have appeared outside of any drain: see to it soon. */
 export function poke(): void {
   if (state.driving || microtaskQueued) return;
+  if (toldSinceTurn >= microtaskLimit) {
+    schedule();
+    return;
+  }
   microtaskQueued = true;
-  queueMicrotask(drainSoon);
+  queueMicrotask(drainSoonOutside);
 }
 
 /** What coroutines do among themselves needs no turn of Bun's loop. */
@@ -101,8 +128,11 @@ function drainSoon(): void {
   microtaskQueued = false;
   if (state.driving) return;
   state.driving = true;
-  drain(turnLimit);
-  state.driving = false;
+  try {
+    toldSinceTurn += drain();
+  } finally {
+    state.driving = false;
+  }
   if (state.submitted || hasWork()) schedule();
 }
 
@@ -115,7 +145,7 @@ function schedule(): void {
 function queueTurn(): void {
   if (turnQueued) return;
   turnQueued = true;
-  setImmediate(turn);
+  setImmediate(turnOutside);
 }
 
 function unpark(): void {
@@ -128,14 +158,23 @@ function turn(): void {
   turnQueued = false;
   if (state.driving) return;
   unpark();
-  state.driving = true;
-  state.submitted = false;
-  native.tick(false);
-  const told = drain(turnLimit);
-  state.driving = false;
+  toldSinceTurn = 0;
+  const told = round();
   quietTurns = told > 0 || state.submitted ? 0 : quietTurns + 1;
   if (quietTurns < idleTurns || hasWork()) queueTurn();
   else settle();
+}
+
+/** Collects events and tells everybody who is ready; how many. */
+function round(): number {
+  state.driving = true;
+  state.submitted = false;
+  try {
+    native.tick(false);
+    return drain();
+  } finally {
+    state.driving = false;
+  }
 }
 
 /** Nothing to do right now: park if something is in flight, otherwise let go of Bun's loop. */
@@ -159,8 +198,8 @@ function holdWake(): void {
   wakeReading = true;
   const reader = wakeReader;
   reader.read().then(
-    () => onWake(reader),
-    () => onWake(reader),
+    () => onWakeOutside(reader),
+    () => onWakeOutside(reader),
   );
 }
 
@@ -184,13 +223,9 @@ function releaseWake(): void {
 export function step(): boolean {
   if (state.driving) throw new Error("tick was called by something that the executor runs");
   unpark();
-  state.driving = true;
   try {
-    state.submitted = false;
-    native.tick(false);
-    return drain(turnLimit) > 0;
+    return round() > 0;
   } finally {
-    state.driving = false;
     schedule();
   }
 }
@@ -205,17 +240,16 @@ export function drive(done: () => boolean, microtasks: () => void): boolean {
   unpark();
   state.driving = true;
   try {
-    while (true) {
+    for (let toldSinceTick = 0; ; ) {
       microtasks();
-      const told = drain(turnLimit);
+      const told = drain();
       if (done()) return true;
-      if (told > 0) {
-        // Kernel events must not starve behind coroutines that keep each other busy.
-        if (told >= turnLimit) native.tick(false);
-        continue;
-      }
-      native.tick(true);
-      if (!hasWork() && native.pending() === 0) return false;
+      toldSinceTick += told;
+      if (told > 0 && toldSinceTick < microtaskLimit) continue;
+      // Kernel events must not starve behind coroutines that keep each other busy.
+      native.tick(told === 0);
+      toldSinceTick = 0;
+      if (told === 0 && !hasWork() && native.pending() === 0) return false;
     }
   } finally {
     state.driving = false;

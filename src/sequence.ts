@@ -1,12 +1,10 @@
 // sequence: several operations in a row as one operation, written as a generator.
 
+import { codes } from "./code.ts";
 import type { Coroutine } from "./frame.ts";
 import { type Frame, startFrame } from "./frame.ts";
 import type { Wait } from "./native/env.ts";
 import { Operation, type Suspended } from "./operation.ts";
-
-/** What `advance` answers when a cancel ended the body. */
-const cancelled = -125;
 
 class Sequence<T> extends Operation<T> {
   readonly #name: string;
@@ -32,7 +30,7 @@ class Sequence<T> extends Operation<T> {
   }
 
   override advance(status: number, _value: number, wait: Wait): number {
-    return this.#frames.get(wait)?.endedByCancel ? cancelled : status;
+    return this.#frames.get(wait)?.endedByCancel ? codes.canceled : status;
   }
 
   override finish(status: number, value: number, wait: Wait): T {

@@ -14,9 +14,8 @@ import { poke, state } from "./scheduler.ts";
 import { sequence } from "./sequence.ts";
 import { until } from "./until.ts";
 
-const canceled = -125;
-/** What a write answers when its data is gone. */
-const detached = -20_000;
+/** What a write answers when its data is not what it was. */
+const changed = -20_000;
 const maxChunk = 2 ** 31 - 1;
 const encoder = new TextEncoder();
 
@@ -60,6 +59,9 @@ export interface ConnectOptions {
 abstract class Socket {
   /** The native handle, for native bodies; 0 once closed. */
   handle: number;
+  /** Who accepts or reads, and who connects or writes: one at a time. */
+  readonly receiving: Lane = { wait: undefined };
+  readonly sending: Lane = { wait: undefined };
   readonly #addresses: (Address | undefined)[] = [];
 
   constructor(handle: number) {
@@ -75,8 +77,6 @@ abstract class Socket {
   /** Closes it. Operations in flight end with an error whose code is "ECANCELED". Closing twice does nothing. */
   close(): void {
     if (this.handle === 0) return;
-    // Asked for now or never: names and logs want them after the close, too.
-    this.addressOf(0);
     library.zc_tcp_close(env, this.handle);
     collected.unregister(this);
     this.handle = 0;
@@ -94,6 +94,11 @@ abstract class Socket {
   }
 }
 
+/** One direction of a socket. */
+interface Lane {
+  wait: Wait | undefined;
+}
+
 /** A socket that nobody can reach any more is closed. */
 const collected = new FinalizationRegistry<number>((handle) => {
   library.zc_tcp_close(env, handle);
@@ -104,13 +109,16 @@ const collected = new FinalizationRegistry<number>((handle) => {
 /** A listening socket. */
 export class TCPServer extends Socket {
   /** The address it listens on. */
-  get local(): Address {
-    return this.addressOf(0) as Address;
+  readonly local: Address;
+
+  constructor(handle: number) {
+    super(handle);
+    this.local = this.addressOf(0) as Address;
   }
 
   /** The next connection. */
   accept(): Operation<TCP> {
-    return new Accept(() => this.handle);
+    return new Accept(this, this.receiving);
   }
 
   /** Accepts until the server is closed. */
@@ -143,12 +151,12 @@ export class TCP extends Socket {
     return sequence(`listen on ${endpoint(host, port)}`, () => listen(host, port, backlog, options.reusePort === true));
   }
 
-  /** This end's address. */
-  get local(): Address {
-    return this.addressOf(0) as Address;
+  /** This end's address; undefined when the connection was closed before it was first asked for. */
+  get local(): Address | undefined {
+    return this.addressOf(0);
   }
 
-  /** The other end's address; undefined when it was gone before it was asked for. */
+  /** The other end's address; undefined when that was gone, or this closed, before it was first asked for. */
   get remote(): Address | undefined {
     return this.addressOf(1);
   }
@@ -165,22 +173,17 @@ export class TCP extends Socket {
    * @param max an integer from 1 to 2^31 - 1
    */
   read(max: number = maxChunk): Operation<Uint8Array<ArrayBuffer> | null> {
-    return new Read(() => this.handle, checkInteger(max, "TCP.read: max", 1, maxChunk));
+    return new Read(this, checkInteger(max, "TCP.read: max", 1, maxChunk));
   }
 
   /** Writes all of `data`, a string as UTF-8. `data` must stay unchanged until it has ended. */
   write(data: string | Uint8Array | ArrayBuffer): Operation<void> {
-    return new Write(() => this.handle, checkBytes(data, "TCP.write: data"));
+    return new Write(this, checkBytes(data, "TCP.write: data"));
   }
 
   /** Ends the writing side: the peer reads the end of the stream, and can still write. */
   shutdown(): Operation<void> {
-    return new Shutdown(() => this.handle);
-  }
-
-  override close(): void {
-    if (this.handle !== 0) this.addressOf(1);
-    super.close();
+    return new Shutdown(this);
   }
 }
 
@@ -191,7 +194,7 @@ function* connect(host: string, port: number): Coroutine<TCP> {
   if (handle === 0) throw ioError(lastErrno(), "connect", { address, port });
   const connection = new TCP(handle);
   try {
-    yield* new Connect(() => handle, address, port);
+    yield* new Connect(connection, address, port);
   } catch (error) {
     connection.close();
     throw error;
@@ -209,6 +212,7 @@ function* listen(host: string, port: number, backlog: number, reusePort: boolean
 
 /** An address literal for `host`. Names are looked up by Bun, which owner mode does not let run. */
 function* resolve(host: string, syscall: string, port: number): Coroutine<string> {
+  if (host.includes("%")) throw new TypeError(`asyncio.TCP.${syscall}: host must not name a zone, got ${show(host)}`);
   if (isIP(host)) return host;
   if (host === "localhost") return "127.0.0.1";
   try {
@@ -221,6 +225,8 @@ function* resolve(host: string, syscall: string, port: number): Coroutine<string
 
 function checkBytes(data: unknown, what: string): Uint8Array {
   if (typeof data === "string") return encoder.encode(data);
+  const buffer = data instanceof Uint8Array ? data.buffer : data;
+  if (buffer instanceof ArrayBuffer && buffer.detached) throw new TypeError(`${what} must not be detached (transferred)`);
   const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : data;
   if (!(bytes instanceof Uint8Array)) throw new TypeError(`${what} must be a string, Uint8Array or ArrayBuffer, got ${show(data)}`);
   return bytes;
@@ -236,8 +242,10 @@ function readAddress(handle: number, peer: 0 | 1): Address | undefined {
   return new Address(ip6Text(view), port, "IPv6");
 }
 
-/** RFC 5952: lower case, the longest run of zero groups (two at least) as "::". */
+/** RFC 5952: lower case, the longest run of zero groups (two at least) as "::", IPv4-mapped addresses in dots. */
 function ip6Text(view: DataView): string {
+  const isMapped = view.getUint32(4) === 0 && view.getUint32(8) === 0 && view.getUint32(12) === 0xffff;
+  if (isMapped) return `::ffff:${new Uint8Array(view.buffer, 16, 4).join(".")}`;
   const groups = Array.from({ length: 8 }, (_, i) => view.getUint16(4 + 2 * i).toString(16));
   const text = groups.join(":");
   const runs = text.match(/\b0(?::0)+\b/g) ?? [];
@@ -247,39 +255,63 @@ function ip6Text(view: DataView): string {
   return `${text.slice(0, Math.max(0, at - 1))}::${text.slice(at + longest.length + 1)}`;
 }
 
-/** An operation on a socket: refuses a closed one, and says "closed" for what a close cancelled. */
+/** An operation on a socket: one at a time in its lane, and "closed" for what a close cancelled. */
 abstract class SocketOperation<T> extends Operation<T> {
-  protected readonly handleOf: () => number;
+  readonly #socket: Socket;
+  readonly #lane: Lane;
 
-  constructor(handleOf: () => number) {
+  constructor(socket: Socket, lane: Lane) {
     super();
-    this.handleOf = handleOf;
+    this.#socket = socket;
+    this.#lane = lane;
   }
 
+  /** "read", "write" and so on, as errors say it. */
   abstract get syscall(): string;
 
-  protected started(status: number): number {
-    if (status === parked) state.submitted = true;
-    if (status === codes.busy) throw new Error(`cannot ${this.what}: another coroutine does so already`);
+  /** Makes the native call. */
+  protected abstract start(handle: number, wait: Wait): number;
+
+  /** The result of a status that is no error. */
+  protected abstract result(handle: number, status: number, value: number): T;
+
+  override begin(wait: Wait): number {
+    if (this.#lane.wait !== undefined) throw new Error(`cannot ${this.what}: another coroutine does so already`);
+    const status = this.started(wait);
+    this.#lane.wait = wait;
     return status;
   }
 
+  protected started(wait: Wait): number {
+    const status = this.start(this.#socket.handle, wait);
+    if (status === parked) state.submitted = true;
+    return status;
+  }
+
+  override finish(status: number, value: number, _wait: Wait): T {
+    this.#lane.wait = undefined;
+    if (status < 0) throw this.error(status);
+    return this.result(this.#socket.handle, status, value);
+  }
+
+  override forget(): void {
+    this.#lane.wait = undefined;
+  }
+
   protected error(status: number): Error {
-    if (status === codes.badHandle || (status === canceled && this.handleOf() === 0)) {
-      return Object.assign(ioError(canceled, this.syscall), { message: `${this.syscall} ECANCELED: the socket was closed` });
-    }
-    return ioError(status, this.syscall);
+    const isClosed = status === codes.badHandle || (status === codes.canceled && this.#socket.closed);
+    const error = ioError(isClosed ? codes.canceled : status, this.syscall);
+    return isClosed ? Object.assign(error, { message: `${this.syscall} ECANCELED: the socket was closed` }) : error;
   }
 }
 
 class Accept extends SocketOperation<TCP> {
-  override begin(wait: Wait): number {
-    return this.started(library.zc_op_tcp_accept(env, this.handleOf(), tokenOf(wait)));
+  protected override start(handle: number, wait: Wait): number {
+    return library.zc_op_tcp_accept(env, handle, tokenOf(wait));
   }
 
-  override finish(status: number, value: number): TCP {
-    if (status < 0) throw this.error(status);
-    return new TCP(value);
+  protected override result(_handle: number, _status: number, accepted: number): TCP {
+    return new TCP(accepted);
   }
 
   override get syscall(): string {
@@ -295,18 +327,20 @@ class Connect extends SocketOperation<void> {
   readonly #address: string;
   readonly #port: number;
 
-  constructor(handleOf: () => number, address: string, port: number) {
-    super(handleOf);
+  constructor(socket: TCP, address: string, port: number) {
+    super(socket, socket.sending);
     this.#address = address;
     this.#port = port;
   }
 
-  override begin(wait: Wait): number {
-    return this.started(library.zc_op_tcp_connect(env, this.handleOf(), tokenOf(wait)));
+  protected override start(handle: number, wait: Wait): number {
+    return library.zc_op_tcp_connect(env, handle, tokenOf(wait));
   }
 
-  override finish(status: number, _value: number): void {
-    if (status < 0) throw ioError(status, "connect", { address: this.#address, port: this.#port });
+  protected override result(): void {}
+
+  protected override error(status: number): Error {
+    return ioError(status, "connect", { address: this.#address, port: this.#port });
   }
 
   override get syscall(): string {
@@ -321,20 +355,19 @@ class Connect extends SocketOperation<void> {
 class Read extends SocketOperation<Uint8Array<ArrayBuffer> | null> {
   readonly #max: number;
 
-  constructor(handleOf: () => number, max: number) {
-    super(handleOf);
+  constructor(socket: TCP, max: number) {
+    super(socket, socket.receiving);
     this.#max = max;
   }
 
-  override begin(wait: Wait): number {
-    return this.started(library.zc_op_tcp_read(env, this.handleOf(), tokenOf(wait), this.#max));
+  protected override start(handle: number, wait: Wait): number {
+    return library.zc_op_tcp_read(env, handle, tokenOf(wait), this.#max);
   }
 
-  override finish(status: number, _value: number): Uint8Array<ArrayBuffer> | null {
+  protected override result(handle: number, status: number): Uint8Array<ArrayBuffer> | null {
     if (status === 0) return null;
-    if (status < 0) throw this.error(status);
     const bytes = new Uint8Array(status);
-    if (library.zc_tcp_take(env, this.handleOf(), bytes, status) !== status) throw this.error(codes.badHandle);
+    if (library.zc_tcp_take(env, handle, bytes, status) !== status) throw this.error(codes.badHandle);
     return bytes;
   }
 
@@ -349,41 +382,43 @@ class Read extends SocketOperation<Uint8Array<ArrayBuffer> | null> {
 
 class Write extends SocketOperation<void> {
   readonly #bytes: Uint8Array;
+  readonly #length: number;
 
-  constructor(handleOf: () => number, bytes: Uint8Array) {
-    super(handleOf);
+  constructor(socket: TCP, bytes: Uint8Array) {
+    super(socket, socket.sending);
     this.#bytes = bytes;
-  }
-
-  override begin(wait: Wait): number {
-    wait.scratch = 0;
-    return this.started(this.#writeOn(wait));
-  }
-
-  override advance(status: number, _value: number, wait: Wait): number {
-    if (status < 0) return status;
-    wait.scratch += status;
-    const next = this.#writeOn(wait);
-    if (next === parked) state.submitted = true;
-    return next;
+    this.#length = bytes.byteLength;
   }
 
   /** Writes from `wait.scratch` on until all is gone or has to wait: 0 then, `parked`, or an error. */
-  #writeOn(wait: Wait): number {
+  protected override start(handle: number, wait: Wait): number {
+    if (handle === 0) return codes.badHandle;
     const bytes = this.#bytes;
-    if (bytes.buffer instanceof ArrayBuffer && bytes.buffer.detached) return detached;
-    while (wait.scratch < bytes.byteLength) {
-      const length = Math.min(bytes.byteLength - wait.scratch, maxChunk);
-      const status = library.zc_op_tcp_write(env, this.handleOf(), tokenOf(wait), bytes, wait.scratch, length);
+    while (wait.scratch < this.#length) {
+      if (bytes.byteLength !== this.#length) return changed;
+      const length = Math.min(this.#length - wait.scratch, maxChunk);
+      const status = library.zc_op_tcp_write(env, handle, tokenOf(wait), bytes, wait.scratch, length);
       if (status < 0) return status;
       wait.scratch += status;
     }
     return 0;
   }
 
-  override finish(status: number, _value: number): void {
-    if (status === detached) throw new TypeError("TCP.write: data was detached (transferred) before all of it was written");
-    if (status < 0) throw this.error(status);
+  override begin(wait: Wait): number {
+    wait.scratch = 0;
+    return super.begin(wait);
+  }
+
+  override advance(status: number, _value: number, wait: Wait): number {
+    if (status < 0) return status;
+    wait.scratch += status;
+    return this.started(wait);
+  }
+
+  protected override result(): void {}
+
+  protected override error(status: number): Error {
+    return status === changed ? new TypeError("TCP.write: data was detached or resized before all of it was written") : super.error(status);
   }
 
   override get syscall(): string {
@@ -396,13 +431,15 @@ class Write extends SocketOperation<void> {
 }
 
 class Shutdown extends SocketOperation<void> {
-  override begin(): number {
-    return library.zc_tcp_shutdown(env, this.handleOf(), 1);
+  constructor(socket: TCP) {
+    super(socket, { wait: undefined });
   }
 
-  override finish(status: number, _value: number): void {
-    if (status < 0) throw this.error(status);
+  protected override start(handle: number): number {
+    return library.zc_tcp_shutdown(env, handle, 1);
   }
+
+  protected override result(): void {}
 
   override get syscall(): string {
     return "shutdown";

@@ -64,7 +64,11 @@ class Race<T> {
   }
 
   #mainEnded(status: number, value: number): void {
-    if (status === parked) return;
+    if (status === parked) {
+      // The limit met the end of one part: it is for the next part, too.
+      if (this.#timeIsOver) this.#takeBackLate();
+      return;
+    }
     this.#status = status;
     this.#value = value;
     release(this.#main);
@@ -77,6 +81,10 @@ class Race<T> {
     release(this.#limit);
     if (this.#status !== parked) return;
     this.#timeIsOver = true;
+    this.#takeBackLate();
+  }
+
+  #takeBackLate(): void {
     if (!this.#operation.takeBack(this.#main)) return;
     release(this.#main);
     this.#status = 0;

@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 227122793;
+export const abiVersion = 2806538284;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -42,6 +42,7 @@ export const symbols = {
 } as const;
 
 export const codes = {
+  canceled: -125,
   parked: -10000,
   closed: -10001,
   badHandle: -10002,
