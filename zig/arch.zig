@@ -13,6 +13,7 @@ const native = switch (builtin.cpu.arch) {
         .windows => @compileError("zigcoro: no switch yet for aarch64 Windows"),
         else => @import("arch/aarch64.zig"),
     },
+    .riscv64 => @import("arch/riscv64.zig"),
     else => |arch| @compileError("zigcoro: no switch yet for " ++ @tagName(arch)),
 };
 

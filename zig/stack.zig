@@ -230,11 +230,11 @@ const Fault = struct {
             if (fault.maps_left == 0) return error.OutOfMemory;
             fault.maps_left -= 1;
         }
-        const flags: posix.MAP = if (builtin.os.tag == .linux)
-            // STACK: no huge pages, which would commit far more than is used.
-            .{ .TYPE = .PRIVATE, .ANONYMOUS = true, .NORESERVE = true, .STACK = true }
-        else
-            .{ .TYPE = .PRIVATE, .ANONYMOUS = true, .NORESERVE = true };
+        var flags: posix.MAP = .{ .TYPE = .PRIVATE, .ANONYMOUS = true };
+        // std does not name the flag on every architecture. Without it memory is only accounted for more strictly.
+        if (@hasField(posix.MAP, "NORESERVE")) flags.NORESERVE = true;
+        // No huge pages, which would commit far more than is used.
+        if (builtin.os.tag == .linux) flags.STACK = true;
         const mapping = posix.mmap(null, len, .{ .READ = true, .WRITE = true }, flags, -1, 0) catch return error.OutOfMemory;
         // Before Linux 6.7 STACK says nothing about huge pages. A refusal costs memory, not correctness.
         if (builtin.os.tag == .linux) _ = linux.madvise(mapping.ptr, mapping.len, posix.MADV.NOHUGEPAGE);
