@@ -183,7 +183,7 @@ describe("a stream", () => {
 });
 
 describe("a buffer that is detached", () => {
-  const text = "TypeError: TCP.write: data was detached (transferred) before all of it was written";
+  const text = "TypeError: TCP.write: data was detached or resized before all of it was written";
 
   inBothModes("before the write starts is refused", function* () {
     const [a, b] = yield* pair();
