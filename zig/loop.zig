@@ -28,12 +28,10 @@ pub const Loop = struct {
     /// `backend` null: io_uring where it can be had, otherwise epoll. The loop must not be moved once it has ticked.
     pub fn init(backend: ?Backend) Error!Loop {
         if (backend == .epoll) return .{ .impl = .{ .epoll = try Epoll.init() } };
-        const ring = IoUring.init() catch |err| switch (err) {
-            error.Unavailable => {
-                if (backend != null) return error.Unavailable;
-                return .{ .impl = .{ .epoll = try Epoll.init() } };
-            },
-            else => |e| return e,
+        const ring = IoUring.init() catch |err| {
+            // Also when only the memory for its rings is refused: epoll needs none of that kind.
+            if (backend == null) return .{ .impl = .{ .epoll = try Epoll.init() } };
+            return err;
         };
         return .{ .impl = .{ .io_uring = ring } };
     }
@@ -64,35 +62,40 @@ pub const Loop = struct {
         }
     }
 
-    /// Starts an idle op whose kind, fd and buffer are set. Returns its result if it could be had at once, otherwise null:
-    /// then `doneFn` is called after a later tick.
-    pub fn start(self: *Loop, op: *Op) ?i32 {
+    /// Starts an idle op whose kind, fd and buffer are set, on a descriptor that `w` watches. Returns its result if it could be had
+    /// at once, otherwise null: then `doneFn` is called after a later tick.
+    pub fn start(self: *Loop, op: *Op, w: *const Watch) ?i32 {
         assert(op.state == .idle);
         if (self.impl == .epoll) {
             const result = op.attempt();
             if (result != sys.negative(.AGAIN)) return result;
         }
-        self.startWaiting(op);
-        return null;
+        return self.startWaiting(op, w);
     }
 
     /// As `start`, for an op that is known to have to wait.
-    pub fn startWaiting(self: *Loop, op: *Op) void {
+    pub fn startWaiting(self: *Loop, op: *Op, w: *const Watch) ?i32 {
         assert(op.state == .idle);
+        // No edge would ever come.
+        if (w.refused) return sys.negative(.NOMEM);
         op.state = .in_flight;
+        op.cancelled = false;
         self.in_flight += 1;
         switch (self.impl) {
-            .io_uring => |*ring| ring.submit(op),
+            .io_uring => |*ring| ring.submit(op, &self.finished),
             .epoll => {},
         }
+        return null;
     }
 
     /// Ends an op early. It still ends through `doneFn`: with -ECANCELED, or with a result that was already under way.
     pub fn cancel(self: *Loop, op: *Op) void {
+        if (op.state == .idle) return;
+        op.cancelled = true;
         if (op.state != .in_flight) return;
         op.state = .cancelling;
         switch (self.impl) {
-            .io_uring => |*ring| ring.cancel(op),
+            .io_uring => |*ring| ring.cancel(op, &self.finished),
             .epoll => {
                 op.result = sys.negative(.CANCELED);
                 op.state = .finished;
@@ -104,7 +107,8 @@ pub const Loop = struct {
     /// The loop wakes at `deadline` (monotonic nanoseconds), or earlier.
     pub fn armTimer(self: *Loop, deadline: u64) void {
         switch (self.impl) {
-            inline else => |*impl| impl.armTimer(deadline),
+            .io_uring => |*ring| ring.armTimer(deadline, &self.finished),
+            .epoll => |*epoll| epoll.armTimer(deadline),
         }
     }
 

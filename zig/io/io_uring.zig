@@ -7,7 +7,9 @@
 //!  * it invokes callbacks in the middle of the tick: here finished ops are queued and their owners told afterwards;
 //!  * it enters even when there is nothing to say or to hear: here an idle poll makes no system call.
 //!
-//! Everything submitted since the last tick goes to the kernel in the one enter of the next.
+//! Everything submitted since the last tick goes to the kernel in the one enter of the next, in the order it was asked for: a
+//! cancel that overtook its target would find nothing and be lost. libxev keeps what does not fit into the ring aside and lets
+//! later entries overtake it, so the ring is emptied into the kernel before it is full and that queue stays unused.
 
 const std = @import("std");
 const assert = std.debug.assert;
@@ -24,6 +26,10 @@ pub const IoUring = struct {
     timer_deadline: ?u64 = null,
     /// Read by the kernel at submission, so all updates of one batch carry the newest deadline.
     timer_update: linux.kernel_timespec = undefined,
+    /// The last `armTimer` found no room: the next tick must not sleep.
+    timer_unsent: bool = false,
+    /// Ops whose cancel found no room, linked by `next`; each tick tries again.
+    unsent_cancels: ?*Op = null,
 
     /// Linux 5.19; a setup flag of the same release tells.
     has_poll_first: bool,
@@ -32,7 +38,6 @@ pub const IoUring = struct {
     const sq_entries = 512;
     const cq_entries = 4096;
     const cqe_skip_success = 1 << 6;
-    const feat_cqe_skip = 1 << 11;
     const sq_taskrun = 1 << 2;
 
     /// `error.Unavailable`: the kernel has no io_uring, or a sandbox refuses it.
@@ -54,6 +59,10 @@ pub const IoUring = struct {
                 else => return error.Unavailable,
             };
             var loop: xev.Loop = .{ .ring = ring };
+            if (!isRecentEnough(&params)) {
+                loop.deinit();
+                return error.Unavailable;
+            }
             loop.update_now();
             const has_poll_first = flags & linux.IORING_SETUP_COOP_TASKRUN != 0 or flags & linux.IORING_SETUP_DEFER_TASKRUN != 0;
             return .{ .loop = loop, .has_poll_first = has_poll_first, .cq_flags = @ptrCast(@alignCast(&ring.sq.mmap[params.cq_off.flags])) };
@@ -61,13 +70,24 @@ pub const IoUring = struct {
         return error.Unavailable;
     }
 
+    /// Linux 5.11, which knows timer updates; it tells by the feature that came with it. The flags of the completion queue, which
+    /// `setWake` writes, are of 5.8: before that their offset is 0, the head of the submission queue.
+    fn isRecentEnough(params: *const linux.io_uring_params) bool {
+        return params.features & linux.IORING_FEAT_EXT_ARG != 0 and params.cq_off.flags != 0;
+    }
+
     pub fn deinit(self: *IoUring) void {
         self.loop.deinit();
     }
 
     /// Hands `op` to the kernel with the next tick.
-    pub fn submit(self: *IoUring, op: *Op) void {
+    pub fn submit(self: *IoUring, op: *Op, finished: *Op.Queue) void {
         assert(op.state == .in_flight);
+        if (!self.makeRoom(finished)) {
+            op.result = sys.negative(.NOMEM);
+            op.state = .finished;
+            return finished.push(op);
+        }
         op.completion = .{ .op = switch (op.kind) {
             .accept => .{ .accept = .{ .socket = op.fd } },
             .recv => .{ .recv = .{ .fd = op.fd, .buffer = .{ .slice = op.buffer } } },
@@ -79,31 +99,63 @@ pub const IoUring = struct {
     }
 
     /// A read is submitted after what is there was taken, so trying to receive at once would only fail: tell the kernel to wait
-    /// first. libxev knows no flags, so this reaches for the entry that it has just filled (if the ring had room for it).
+    /// first. libxev knows no flags, so this reaches for the entry that it has just filled.
     fn pollFirst(self: *IoUring, op: *Op) void {
         if (!self.has_poll_first) return;
         const sq = &self.loop.ring.sq;
         const sqe = &sq.sqes[(sq.sqe_tail -% 1) & sq.mask];
-        if (sqe.user_data == @intFromPtr(&op.completion)) sqe.ioprio |= recvsend_poll_first;
+        assert(sqe.user_data == @intFromPtr(&op.completion));
+        sqe.ioprio |= recvsend_poll_first;
     }
 
     const ConnectAddress = @FieldType(@FieldType(@FieldType(xev.Completion, "op"), "connect"), "addr");
 
     /// Asks the kernel to end `op`; it still ends by a completion of its own, with ECANCELED or with a result.
-    pub fn cancel(self: *IoUring, op: *Op) void {
+    pub fn cancel(self: *IoUring, op: *Op, finished: *Op.Queue) void {
         assert(op.state == .cancelling);
-        const sqe = self.rawSqe();
+        const has_room = self.makeRoom(finished);
+        // Making room may have brought its end.
+        if (op.state == .finished) return;
+        if (has_room) return self.sendCancel(op);
+        op.next = self.unsent_cancels;
+        self.unsent_cancels = op;
+    }
+
+    fn sendCancel(self: *IoUring, op: *Op) void {
+        const sqe = self.loop.ring.get_sqe() catch unreachable; // there is room
         sqe.prep_cancel(@intFromPtr(&op.completion), 0);
         self.makeSilent(sqe);
     }
 
+    fn sendUnsentCancels(self: *IoUring, finished: *Op.Queue) void {
+        while (self.unsent_cancels != null and self.makeRoom(finished)) {
+            // Read again: making room may have ended it.
+            const op = self.unsent_cancels orelse return;
+            self.unsent_cancels = op.next;
+            self.sendCancel(op);
+        }
+    }
+
+    /// An op that has ended needs no cancel any more, and its link for the queue of finished ones.
+    fn forgetCancel(self: *IoUring, op: *Op) void {
+        var link = &self.unsent_cancels;
+        while (link.*) |at| : (link = &at.next) {
+            if (at != op) continue;
+            link.* = op.next;
+            return;
+        }
+    }
+
     /// The timer fires at `deadline` or, if it is armed for an earlier one already, at that.
-    pub fn armTimer(self: *IoUring, deadline: u64) void {
-        if (self.timer_deadline) |armed| {
-            if (armed <= deadline) return;
+    pub fn armTimer(self: *IoUring, deadline: u64, finished: *Op.Queue) void {
+        if (self.timer_deadline) |armed| if (armed <= deadline) return;
+        self.timer_unsent = !self.makeRoom(finished);
+        if (self.timer_unsent) return;
+        // Asked again: making room may have brought the timer's end.
+        if (self.timer_deadline != null) {
             self.timer_deadline = deadline;
             self.timer_update = timespec(deadline);
-            const sqe = self.rawSqe();
+            const sqe = self.loop.ring.get_sqe() catch unreachable; // there is room
             sqe.prep_timeout_remove(@intFromPtr(&self.timer), linux.IORING_TIMEOUT_UPDATE | linux.IORING_TIMEOUT_ABS);
             sqe.off = @intFromPtr(&self.timer_update);
             self.makeSilent(sqe);
@@ -117,13 +169,10 @@ pub const IoUring = struct {
     /// Submits what is pending and queues what has finished. With `wait`, sleeps until there is something.
     pub fn tick(self: *IoUring, wait: bool, finished: *Op.Queue) error{SystemResources}!void {
         const ring = &self.loop.ring;
-        // libxev keeps what did not fit into the ring aside until a submit.
-        while (!self.loop.submissions.empty()) {
-            self.loop.submit() catch break;
-            if (ring.cq_ready() > 0) self.drain(finished);
-        }
+        assert(self.loop.submissions.empty());
+        self.sendUnsentCancels(finished);
         const to_submit = ring.flush_sq();
-        const must_wait = wait and finished.head == null and ring.cq_ready() == 0;
+        const must_wait = wait and finished.head == null and ring.cq_ready() == 0 and !self.timer_unsent and self.unsent_cancels == null;
         const kernel_flags = @atomicLoad(u32, ring.sq.flags, .monotonic);
         if (to_submit > 0 or must_wait or kernel_flags & (linux.IORING_SQ_CQ_OVERFLOW | sq_taskrun) != 0 or !self.tellsTaskWork()) {
             _ = ring.enter(to_submit, @intFromBool(must_wait), linux.IORING_ENTER_GETEVENTS) catch |err| switch (err) {
@@ -132,7 +181,7 @@ pub const IoUring = struct {
                 else => return error.SystemResources,
             };
         }
-        self.drain(finished);
+        _ = self.drain(finished);
     }
 
     /// Without the flag, only entering the kernel shows whether task work is due.
@@ -140,9 +189,11 @@ pub const IoUring = struct {
         return self.loop.ring.flags & linux.IORING_SETUP_TASKRUN_FLAG != 0;
     }
 
-    fn drain(self: *IoUring, finished: *Op.Queue) void {
+    /// False: there was nothing.
+    fn drain(self: *IoUring, finished: *Op.Queue) bool {
         var cqes: [128]linux.io_uring_cqe = undefined;
-        while (true) {
+        var is_first = true;
+        while (true) : (is_first = false) {
             const n = self.loop.ring.copy_cqes(&cqes, 0) catch 0;
             for (cqes[0..n]) |cqe| {
                 // Cancels and timer updates have no one to tell.
@@ -155,11 +206,12 @@ pub const IoUring = struct {
                 }
                 const op: *Op = @fieldParentPtr("completion", c);
                 assert(op.isActive());
+                if (op.state == .cancelling) self.forgetCancel(op);
                 op.result = cqe.res;
                 op.state = .finished;
                 finished.push(op);
             }
-            if (n < cqes.len) return;
+            if (n < cqes.len) return n > 0 or !is_first;
         }
     }
 
@@ -179,22 +231,28 @@ pub const IoUring = struct {
         return self.loop.ring.cq_ready() > 0 or kernel_flags & (linux.IORING_SQ_CQ_OVERFLOW | sq_taskrun) != 0;
     }
 
-    fn rawSqe(self: *IoUring) *linux.io_uring_sqe {
-        while (true) {
-            return self.loop.ring.get_sqe() catch {
-                // Full: hand over what is there. It cannot stay full, the kernel takes all it is given.
-                _ = self.loop.ring.submit() catch {};
-                continue;
+    /// Whether the ring has room for one more entry. A full one is handed to the kernel first, which takes all it is given unless it
+    /// has no memory.
+    fn makeRoom(self: *IoUring, finished: *Op.Queue) bool {
+        const ring = &self.loop.ring;
+        while (ring.sq_ready() == ring.sq.sqes.len) {
+            _ = ring.enter(ring.flush_sq(), 0, 0) catch |err| switch (err) {
+                error.SignalInterrupt => continue,
+                // More completions than the queue holds: the kernel takes nothing until they are fetched.
+                error.CompletionQueueOvercommitted => if (!self.drain(finished)) return false,
+                else => return false,
             };
         }
+        return true;
     }
 
     /// No completion on success, and one that nobody looks at on failure: it only says that the target had finished.
     fn makeSilent(self: *IoUring, sqe: *linux.io_uring_sqe) void {
         sqe.user_data = 0;
-        if (self.loop.ring.features & feat_cqe_skip != 0) sqe.flags |= cqe_skip_success;
+        if (self.loop.ring.features & linux.IORING_FEAT_CQE_SKIP != 0) sqe.flags |= cqe_skip_success;
     }
 
+    /// Any `ns`: the kernel takes seconds beyond its clock for its end.
     fn timespec(ns: u64) linux.kernel_timespec {
         return .{ .sec = @intCast(ns / std.time.ns_per_s), .nsec = @intCast(ns % std.time.ns_per_s) };
     }

@@ -28,8 +28,11 @@ pub const Op = struct {
     address: sys.Address = undefined,
     /// Once finished: >= 0, or a negative errno.
     result: i32 = 0,
+    /// A cancel was asked for since it was started, whatever it ended with.
+    cancelled: bool = false,
     /// Told after the tick, with the op idle again and `result` set.
     doneFn: *const fn (*Op) void,
+    /// Link of the one list that it is in: finished, or cancelling without the kernel knowing yet.
     next: ?*Op = null,
     completion: xev.IO_Uring.Completion = .{},
 

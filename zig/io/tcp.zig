@@ -157,8 +157,9 @@ pub const Socket = struct {
         return n;
     }
 
-    /// Sends what the kernel takes at once and copies a first part of the rest. Returns bytes.len, a negative errno, or
-    /// `parked`: the result told later is how many bytes were sent in all, from 1 to bytes.len.
+    /// Sends what the kernel takes at once and copies a first part of the rest. Returns how many bytes were sent (fewer than all
+    /// only when there is no memory for the copy), a negative errno, or `parked`: the result told later is how many bytes were
+    /// sent in all, from 1 to bytes.len, also when a cancel ended it after a part.
     pub fn startWrite(self: *Socket, wait: *IoWait, bytes: []const u8) error{OutOfMemory}!i32 {
         assert(self.isIdle(&self.out));
         const side = &self.out;
@@ -167,14 +168,15 @@ pub const Socket = struct {
         if (sent < 0 and sent != sys.negative(.AGAIN)) return sent;
         const done: usize = if (sent < 0) 0 else @intCast(sent);
         const rest = bytes[done..];
-        const copy = try self.context.buffers.take(rest.len);
+        // What was sent was sent: the next call finds out about the memory.
+        const copy = self.context.buffers.take(rest.len) catch |err| return if (done > 0) @intCast(done) else err;
         const n = @min(copy.len, rest.len);
         @memcpy(copy[0..n], rest[0..n]);
         side.buffer = copy;
         side.bytes = done;
         side.op.kind = .send;
         side.op.buffer = copy[0..n];
-        self.context.loop.startWaiting(&side.op);
+        if (self.context.loop.startWaiting(&side.op, &self.watch)) |failed| return self.writeEnded(failed).?;
         return park(side, wait);
     }
 
@@ -201,7 +203,7 @@ pub const Socket = struct {
     }
 
     fn begin(self: *Socket, side: *Side, wait: *IoWait) i32 {
-        if (self.context.loop.start(&side.op)) |result| return result;
+        if (self.context.loop.start(&side.op, &self.watch)) |result| return result;
         return park(side, wait);
     }
 
@@ -230,13 +232,15 @@ pub const Socket = struct {
         const side = &self.out;
         if (result < 0) {
             self.giveBack(side);
-            return result;
+            // A cancel takes nothing back: the caller must know how much is gone.
+            return if (result == sys.negative(.CANCELED) and side.bytes > 0) @intCast(side.bytes) else result;
         }
         const n: usize = @intCast(result);
         side.bytes += n;
         side.op.buffer = side.op.buffer[n..];
-        if (side.op.buffer.len > 0 and !self.closing) {
-            const more = self.context.loop.start(&side.op) orelse return null;
+        // A cancelled part may have been sent all the same: the cancel is for the write, so it goes no further.
+        if (side.op.buffer.len > 0 and !self.closing and !side.op.cancelled) {
+            const more = self.context.loop.start(&side.op, &self.watch) orelse return null;
             return self.writeEnded(more);
         }
         self.giveBack(side);
