@@ -18,18 +18,19 @@ pub const Pool = struct {
     idle_bytes: usize = 0,
     /// Borrowed and not yet given back.
     borrowed: usize = 0,
+    /// Where buffers come from: whole pages.
+    memory: std.mem.Allocator = std.heap.page_allocator,
 
     const Free = struct { next: ?*Free };
     const class_count = std.math.log2_int(usize, max_size / min_size) + 1;
     const max_idle_bytes = 64 * 1024 * 1024;
-    const memory = std.heap.page_allocator;
 
     pub fn deinit(pool: *Pool) void {
         assert(pool.borrowed == 0);
         for (&pool.free, 0..) |*list, class| {
             while (list.*) |node| {
                 list.* = node.next;
-                memory.free(whole(node, class));
+                pool.memory.free(whole(node, class));
             }
         }
     }
@@ -41,7 +42,7 @@ pub const Pool = struct {
             pool.free[class] = node.next;
             pool.idle_bytes -= sizeOf(class);
             break :reused whole(node, class);
-        } else try memory.alignedAlloc(u8, .fromByteUnits(min_size), sizeOf(class));
+        } else try pool.memory.alignedAlloc(u8, .fromByteUnits(min_size), sizeOf(class));
         pool.borrowed += 1;
         return bytes;
     }
@@ -49,7 +50,7 @@ pub const Pool = struct {
     pub fn give(pool: *Pool, bytes: Buffer) void {
         assert(pool.borrowed > 0);
         pool.borrowed -= 1;
-        if (pool.idle_bytes + bytes.len > max_idle_bytes) return memory.free(bytes);
+        if (pool.idle_bytes + bytes.len > max_idle_bytes) return pool.memory.free(bytes);
         const class = classOf(bytes.len);
         assert(sizeOf(class) == bytes.len);
         const node: *Free = @ptrCast(bytes.ptr);

@@ -1,5 +1,5 @@
 //! Env: everything that belongs to one thread: loop, timers, operation table, ready ring, handles. The main thread and each
-//! Worker make their own; no Env touches another, and nothing is process-global.
+//! Worker make their own; no Env touches another, and this file keeps no state outside of them.
 //!
 //! One tick, in this order: submit and collect kernel events, tell the owners of finished operations, fire timers, run
 //! native coroutines. Whatever became ready for TypeScript is in the ring afterwards.
@@ -36,6 +36,7 @@ pub const Env = struct {
     tcp_context: tcp.Context,
 
     const first_slots = 1024;
+    const settle_timeout = 10 * std.time.ns_per_s;
 
     pub const InitError = loop.Loop.Error || Allocator.Error;
 
@@ -62,10 +63,8 @@ pub const Env = struct {
     pub fn destroy(env: *Env) void {
         const allocator = env.allocator;
         for (env.sockets.slots.items) |entry| if (entry.object) |socket| socket.close();
-        while (env.loop.in_flight > 0) {
-            env.loop.tick(true) catch break;
-            env.loop.deliver();
-        }
+        // What the kernel still holds must not be freed: better lost than written to by it.
+        if (!env.settle()) return;
         for (env.frames.slots.items) |entry| if (entry.object) |frame| frame.abandon();
         for (env.channels.slots.items) |entry| {
             const channel = entry.object orelse continue;
@@ -85,12 +84,31 @@ pub const Env = struct {
         allocator.destroy(env);
     }
 
-    /// Afterwards at least `count` operations can be in flight. The ring may have moved.
+    /// Waits until all operations, every one of them cancelled, have ended. False: the kernel does not answer.
+    ///
+    /// Cancels reach the kernel after their targets and end them on the spot, so this takes as long as a few system calls. The bound
+    /// is for what cannot be mended here, a kernel that loses a request: a thread that ends must not hang for ever.
+    fn settle(env: *Env) bool {
+        const bound = sys.now() +| settle_timeout;
+        while (env.loop.in_flight > 0) {
+            if (sys.now() >= bound) return false;
+            env.loop.armTimer(bound);
+            env.loop.tick(true) catch return false;
+            env.loop.deliver();
+        }
+        return true;
+    }
+
+    /// Afterwards at least `count` operations can be in flight. The ring may have moved; on error it has not.
     pub fn reserve(env: *Env, count: u32) Allocator.Error!void {
         if (count > slot.Slot.max_slots) return error.OutOfMemory;
         const capacity = std.math.ceilPowerOfTwoAssert(u32, @max(count, 1));
-        if (capacity > env.ring.entries.len) try env.ring.grow(env.allocator, capacity);
+        // The move comes last: nothing may fail once TypeScript's view is of freed memory. Without the ring there must not be more
+        // slots than it has room for, either.
+        const slots_before = env.slots.capacity();
+        errdefer env.slots.truncate(env.allocator, slots_before);
         try env.slots.reserve(env.allocator, env, count);
+        if (capacity > env.ring.entries.len) try env.ring.grow(env.allocator, capacity);
     }
 
     /// With `wait`, sleeps until something happens, unless the ring holds something already or nothing is pending.
@@ -166,4 +184,66 @@ test "an Env comes and goes on each backend, also when memory runs out on the wa
         }
         try std.testing.expect(fail_index > 0 or backend == .io_uring);
     }
+}
+
+test "room that cannot be had changes nothing" {
+    const env = try Env.create(std.testing.allocator, .epoll);
+    defer env.destroy();
+    const shared = env.ring.shared;
+    var fail_index: usize = 0;
+    while (true) : (fail_index += 1) {
+        var failing = std.testing.FailingAllocator.init(std.testing.allocator, .{ .fail_index = fail_index });
+        env.allocator = failing.allocator();
+        defer env.allocator = std.testing.allocator;
+        env.reserve(5000) catch {
+            try std.testing.expectEqual(shared, env.ring.shared);
+            try std.testing.expectEqual(Env.first_slots, env.ring.entries.len);
+            try std.testing.expectEqual(Env.first_slots, env.slots.capacity());
+            continue;
+        };
+        break;
+    }
+    try std.testing.expect(fail_index > 5);
+    try std.testing.expect(env.slots.capacity() >= 5000);
+    try std.testing.expectEqual(8192, env.ring.entries.len);
+}
+
+test "an Env with more reads in flight than the ring holds ends at once" {
+    for ([_]loop.Backend{ .io_uring, .epoll }) |backend| {
+        for ([_]bool{ false, true }) |ticked| {
+            const descriptors = openDescriptors();
+            const env = Env.create(std.testing.allocator, backend) catch |err| switch (err) {
+                error.Unavailable => continue,
+                else => return err,
+            };
+            var peers: [700]sys.fd_t = undefined;
+            for (&peers, 0..) |*peer, i| {
+                var pair: [2]sys.fd_t = undefined;
+                try std.testing.expectEqual(0, std.os.linux.socketpair(std.os.linux.AF.UNIX, std.os.linux.SOCK.STREAM | std.os.linux.SOCK.NONBLOCK, 0, &pair));
+                peer.* = pair[1];
+                const socket = env.sockets.get(env.adoptSocket(pair[0])).?;
+                const s = env.slots.claim(@intCast(i)).?;
+                try std.testing.expectEqual(tcp.parked, try socket.startRead(&s.io, 100));
+                s.target = .{ .plain = .{ .socket = socket, .side = &socket.in } };
+            }
+            if (ticked) try env.tick(false);
+            env.destroy();
+            for (peers) |peer| {
+                // The other end is closed, which shows as the end of the stream.
+                var byte: [1]u8 = undefined;
+                try std.testing.expectEqual(0, sys.recv(peer, &byte));
+                sys.close(peer);
+            }
+            try std.testing.expectEqual(descriptors, openDescriptors());
+        }
+    }
+}
+
+/// Of this process, counted without opening any.
+pub fn openDescriptors() u32 {
+    var count: u32 = 0;
+    for (0..4096) |fd| {
+        if (std.os.linux.errno(std.os.linux.fcntl(@intCast(fd), std.os.linux.F.GETFD, 0)) == .SUCCESS) count += 1;
+    }
+    return count;
 }

@@ -84,6 +84,8 @@ pub const NativeFrame = struct {
 
     pub fn cancel(frame: *NativeFrame) void {
         frame.cancelled = true;
+        // What it waits for is over and it is about to run; the socket may be gone, or busy for another.
+        if (frame.wait.waiter.state == .woken) return;
         switch (frame.waits_for) {
             .nothing => {},
             .resume_ => frame.env.executor.runSoon(frame.co),

@@ -121,6 +121,11 @@ pub const Slots = struct {
         }
     }
 
+    /// Takes back what `reserve` made beyond `count` slots, all of them idle.
+    pub fn truncate(slots: *Slots, allocator: std.mem.Allocator, count: u32) void {
+        while (slots.capacity() > count) allocator.destroy(slots.blocks.pop().?);
+    }
+
     /// The idle slot of `token`, marked with it; null when the token's slot does not exist or is busy.
     pub inline fn claim(slots: *Slots, token: u32) ?*Slot {
         const slot = slots.at(token) orelse return null;
