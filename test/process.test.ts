@@ -107,7 +107,7 @@ describe("terminated Workers leave the process well", () => {
   const others = ["idle", "writing", "busy", "switching", "busy in owner mode", "collected"];
   for (const backend of ["io_uring", "epoll"]) {
     for (const state of [...delicate, ...others]) {
-      const times = backend === "io_uring" && delicate.includes(state) ? 50 : 15;
+      const times = backend === "io_uring" && delicate.includes(state) ? 50 : 10;
       // epoll_pwait goes on after the signal that is to end the Worker, so the process hangs at its end.
       const hangs = backend === "epoll" && state.startsWith("blocked");
       (hangs ? test.todo : test)(`${state}, ${times} times (${backend})`, async () => {
