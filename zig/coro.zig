@@ -32,6 +32,7 @@ const builtin = @import("builtin");
 const assert = std.debug.assert;
 const libcoro_options = @import("libcoro_options");
 const arch = @import("arch.zig");
+const overflow = @import("overflow.zig");
 const stacks = @import("stack.zig");
 const Executor = @import("executor.zig").Executor;
 const Waiter = @import("waiter.zig").Waiter;
@@ -113,10 +114,9 @@ pub const Coro = struct {
     /// The same on a stack that `deinit` releases to wherever it came from. On an error the stack stays the caller's.
     /// `reserved` bytes right below the Coro, aligned to 16, are kept free of the body's frames.
     pub fn place(stack: stacks.Stack, entry: Entry, userdata: ?*anyopaque, name_: []const u8, reserved: usize) error{StackTooSmall}!*Coro {
-        const low = @intFromPtr(stack.memory.ptr);
         const needed = @sizeOf(Coro) + std.atomic.cache_line + reserved + stack_alignment + arch.frame_size + min_body_size;
         if (stack.memory.len < needed) return error.StackTooSmall;
-        const co: *Coro = @ptrFromInt(std.mem.alignBackward(usize, low + stack.memory.len - @sizeOf(Coro), std.atomic.cache_line));
+        const co = atTop(stack.memory);
         const top = std.mem.alignBackward(usize, @intFromPtr(co) - reserved, stack_alignment);
         const thread = Thread.get();
         co.* = .{
@@ -284,6 +284,18 @@ pub const Coro = struct {
         @memcpy(co.name_buffer[0..co.name_len], new[0..co.name_len]);
     }
 
+    /// The coroutine that its thread runs on `memory` now; null when there is none. `memory` is a pool's stack, in whatever
+    /// state. Reads memory only, so it is fit for a signal handler.
+    pub fn onStack(memory: stacks.Memory) ?*Coro {
+        const co = atTop(memory);
+        const has_coro = co.stack.memory.ptr == memory.ptr and co.stack.memory.len == memory.len;
+        return if (has_coro and co.status == .active and co.thread.current == co) co else null;
+    }
+
+    fn atTop(memory: stacks.Memory) *Coro {
+        return @ptrFromInt(std.mem.alignBackward(usize, @intFromPtr(memory.ptr) + memory.len - @sizeOf(Coro), std.atomic.cache_line));
+    }
+
     inline fn canaryWord(co: *const Coro) *usize {
         return @ptrCast(@alignCast(co.stack.memory.ptr));
     }
@@ -353,7 +365,7 @@ const Failure = struct {
             .deinit_active => std.debug.panic("cannot destroy coroutine \"{s}\": it is running", .{name}),
             .deinit_awaited => std.debug.panic("cannot destroy coroutine \"{s}\": another awaits it", .{name}),
             .deinit_parked => std.debug.panic("cannot destroy coroutine \"{s}\": it is parked and may still be woken", .{name}),
-            .overflow => std.debug.panic("coroutine \"{s}\" overflowed its {d}-byte stack", .{ name, co.stack.memory.len }),
+            .overflow => overflow.end(name, co.stack.memory.len),
             .asleep => std.debug.panic("\"{s}\" waits and all coroutines are asleep", .{name}),
             .await_self => std.debug.panic("coroutine \"{s}\" cannot await itself", .{name}),
             .suspend_root => std.debug.panic("cannot suspend \"{s}\": only a coroutine can suspend", .{name}),
@@ -655,6 +667,7 @@ fn defaultStack(size: ?usize) CreateError!stacks.Stack {
 // Tests
 // ---------------------------------------------------------------------------------------------------------------------
 
+const child_process = @import("child.zig");
 const testing = std.testing;
 
 /// A pool and an executor as the thread's Env, for the length of a test.
@@ -1185,36 +1198,11 @@ fn randomSchedule(seed: u64) !void {
 
 /// Runs `func` in a child process and expects that it panics with `message`.
 fn expectPanic(comptime func: fn () anyerror!void, message: []const u8) !void {
-    if (builtin.os.tag != .linux) return error.SkipZigTest;
-    const linux = std.os.linux;
-    var pipe: [2]i32 = undefined;
-    try testing.expectEqual(.SUCCESS, linux.errno(linux.pipe2(&pipe, .{})));
-    // A libc keeps the thread's id, and a fork behind its back would make the child's abort hit the parent.
-    const child: isize = if (builtin.link_libc) std.c.fork() else @bitCast(linux.fork());
-    try testing.expect(child >= 0);
-    if (child == 0) {
-        _ = linux.dup3(pipe[1], 2, 0);
-        func() catch {};
-        linux.exit_group(0);
-    }
-    _ = linux.close(pipe[1]);
-    defer _ = linux.close(pipe[0]);
-    // The message comes first; the trace after it is read and dropped, so that the child can end.
     var buffer: [1024]u8 = undefined;
-    var len: usize = 0;
-    var rest: [4096]u8 = undefined;
-    while (true) {
-        const room: []u8 = if (len < buffer.len) buffer[len..] else &rest;
-        const n = linux.read(pipe[0], room.ptr, room.len);
-        if (linux.errno(n) != .SUCCESS or n == 0) break;
-        if (len < buffer.len) len += n;
-    }
-    var status: u32 = 0;
-    _ = linux.wait4(@intCast(child), &status, 0, null);
-    if (!linux.W.IFSIGNALED(status) or std.mem.find(u8, buffer[0..len], message) == null) {
-        std.debug.print("expected a panic with \"{s}\", got status {d} and: {s}\n", .{ message, status, buffer[0..len] });
-        return error.TestUnexpectedResult;
-    }
+    const ended = try child_process.run(func, &buffer);
+    if (ended.signal == .ABRT and std.mem.find(u8, ended.err, message) != null) return;
+    std.debug.print("expected a panic with \"{s}\", got {f}\n", .{ message, ended });
+    return error.TestUnexpectedResult;
 }
 
 test "misuse panics with the coroutine's name, from inside a coroutine too" {

@@ -38,6 +38,7 @@ test {
     _ = arch;
     _ = stack;
     _ = coro;
+    _ = @import("overflow.zig");
     _ = @import("executor.zig");
     _ = @import("waiter.zig");
     _ = @import("channel.zig");

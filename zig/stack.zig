@@ -22,6 +22,7 @@ const assert = std.debug.assert;
 const posix = std.posix;
 const linux = std.os.linux;
 const Allocator = std.mem.Allocator;
+const overflow = @import("overflow.zig");
 
 pub const alignment = @import("arch.zig").stack_alignment;
 pub const Memory = []align(alignment) u8;
@@ -81,6 +82,7 @@ pub const Pool = struct {
     guards: std.EnumArray(Guard, usize) = .initFill(0),
     /// Stacks handed out and not yet released.
     in_use: usize = 0,
+    watch: overflow.Watch = .{},
     fault: Fault = .{},
 
     const class_count = std.math.log2_int(usize, max_size / min_size) + 1;
@@ -118,6 +120,7 @@ pub const Pool = struct {
     /// Every stack must have been released.
     pub fn deinit(pool: *Pool) void {
         assert(pool.in_use == 0);
+        overflow.unwatch(pool);
         var next = pool.slabs;
         while (next) |slab| {
             next = slab.next;
@@ -150,17 +153,20 @@ pub const Pool = struct {
         entry.idle = idle;
     }
 
-    /// Whether `address` lies in a guard of this pool. Reads memory only, so it is fit for a signal handler.
-    pub fn ownsGuard(pool: *const Pool, address: usize) bool {
-        var next = pool.slabs;
+    /// The stack whose guard holds `address`; null when it is in no guard of this pool. Reads memory only, so it is fit for
+    /// a signal handler, also of another thread.
+    pub fn stackAboveGuard(pool: *const Pool, address: usize) ?Memory {
+        var next = @atomicLoad(?*Slab, &pool.slabs, .acquire);
         while (next) |slab| : (next = slab.next) {
             const base = @intFromPtr(slab.mapping.ptr);
             const guard = guardSize();
             const slot = guard + slab.stack_size;
-            if (address < base or address >= base + slot * slab.carved) continue;
-            return (address - base) % slot < guard;
+            if (address < base or address >= base + slot * @atomicLoad(u32, &slab.carved, .monotonic)) continue;
+            const offset = (address - base) % slot;
+            if (offset >= guard) return null;
+            return @alignCast(slab.mapping[address - base - offset + guard ..][0..slab.stack_size]);
         }
-        return false;
+        return null;
     }
 
     fn mapSlab(pool: *Pool, class: usize) Error!*Slab {
@@ -170,7 +176,7 @@ pub const Pool = struct {
         const mapping = try pool.fault.map(slot * count + std.heap.pageSize());
         const slab: *Slab = @ptrCast(@alignCast(mapping.ptr + slot * count));
         slab.* = .{ .next = pool.slabs, .mapping = mapping, .stack_size = stack_size, .count = @intCast(count) };
-        pool.slabs = slab;
+        @atomicStore(?*Slab, &pool.slabs, slab, .release);
         assert(pool.classes[class].fresh == null);
         pool.classes[class].fresh = slab;
         return slab;
@@ -180,10 +186,11 @@ pub const Pool = struct {
         assert(slab.carved < slab.count);
         const guard_size = guardSize();
         const slot = slab.mapping.ptr + (guard_size + slab.stack_size) * slab.carved;
-        slab.carved += 1;
+        @atomicStore(u32, &slab.carved, slab.carved + 1, .monotonic);
         if (slab.carved == slab.count) class.fresh = null;
         const guard = pool.installGuard(@alignCast(slot[0..guard_size]));
         pool.guards.getPtr(guard).* += 1;
+        if (guard != .none and !pool.watch.is_on) overflow.watch(pool);
         pool.in_use += 1;
         return .{ .memory = @alignCast(slot[guard_size..][0..slab.stack_size]), .guard = guard, .source = .{ .pool = pool } };
     }
@@ -374,9 +381,10 @@ test "every stack is its own, with a guard of the recorded kind below" {
         const page: []align(std.heap.page_size_min) u8 = @alignCast((stack.memory.ptr - std.heap.pageSize())[0..std.heap.pageSize()]);
         try std.testing.expect(stack.guard != .none);
         try std.testing.expect(isUnreadable(page));
-        try std.testing.expect(pool.ownsGuard(@intFromPtr(page.ptr)));
-        try std.testing.expect(pool.ownsGuard(@intFromPtr(stack.memory.ptr) - 1));
-        try std.testing.expect(!pool.ownsGuard(@intFromPtr(stack.memory.ptr)));
+        for ([_]usize{ @intFromPtr(page.ptr), @intFromPtr(stack.memory.ptr) - 1 }) |address| {
+            try std.testing.expectEqual(stack.memory, pool.stackAboveGuard(address).?);
+        }
+        try std.testing.expectEqual(null, pool.stackAboveGuard(@intFromPtr(stack.memory.ptr)));
         pool.release(stack);
     }
     try std.testing.expectEqual(200, pool.guards.get(.advised) + pool.guards.get(.protected));

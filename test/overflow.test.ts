@@ -1,0 +1,62 @@
+// Native bodies that overflow their stacks end the process with a line that names them; other faults stay their owners'.
+
+import { describe, expect, test } from "bun:test";
+import { childTimeoutMs, runFixture } from "./support/child.ts";
+
+const pump17 = 'zigcoro: coroutine "pump 17" overflowed its 16384-byte stack; give it more with { stack: 32768 }\n';
+
+async function ends(program: string, out: string, err: string): Promise<void> {
+  const ended = await runFixture("overflow.ts", [program]);
+  expect(ended).toEqual({ code: null, signal: "SIGABRT", out, err });
+}
+
+/** Bun's crash handler runs, and sends nothing anywhere. */
+const noReport = { DO_NOT_TRACK: "1", BUN_ENABLE_CRASH_REPORTING: "0" };
+
+describe("an overflow", () => {
+  test("names the coroutine, its stack and what to do", () => ends("overflow", "", pump17), childTimeoutMs);
+  test(
+    "is told of the coroutine that ran, among several",
+    () =>
+      ends("overflow after a resume", "", 'zigcoro: coroutine "two" overflowed its 4096-byte stack; give it more with { stack: 8192 }\n'),
+    childTimeoutMs,
+  );
+  test(
+    "of the largest stack does not ask for a larger one",
+    () =>
+      ends("overflow of the largest stack", "", 'zigcoro: coroutine "pump 17" overflowed its 8388608-byte stack; there is no larger one\n'),
+    childTimeoutMs,
+  );
+  test("is told in a Worker too", () => ends("overflow in a Worker", "", pump17), childTimeoutMs);
+});
+
+describe("other faults", () => {
+  const outOfBounds = "RuntimeError: Out of bounds memory access (evaluating 'load(65536 * (i + 1))')\n";
+  test("of WebAssembly stay errors", () => ends("traps, then an overflow", outOfBounds.repeat(2), pump17), childTimeoutMs);
+  test(
+    "of WebAssembly stay errors when it is first used after native bodies",
+    () => ends("traps only after native bodies, then an overflow", outOfBounds, pump17),
+    childTimeoutMs,
+  );
+  test(
+    "recursion in JavaScript stays a RangeError",
+    () => ends("recursion in JavaScript", "RangeError: Maximum call stack size exceeded.\n", pump17),
+    childTimeoutMs,
+  );
+  for (const program of ["a null pointer in a native body", "a null pointer beside native bodies"]) {
+    test(
+      `${program} ends the process as it would without zigcoro`,
+      async () => {
+        const [before, after] = await Promise.all([
+          runFixture("overflow.ts", ["a null pointer without zigcoro"], noReport),
+          runFixture("overflow.ts", [program], noReport),
+        ]);
+        expect({ code: after.code, signal: after.signal }).toEqual({ code: before.code, signal: before.signal });
+        expect(after.code === 0).toBe(false);
+        expect(after.err).toContain("Segmentation fault at address 0x0");
+        expect(after.err).not.toContain("zigcoro: coroutine");
+      },
+      childTimeoutMs,
+    );
+  }
+});
