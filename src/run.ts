@@ -14,7 +14,8 @@ let watching = false;
  * Runs `main` as a coroutine beside everything else that Bun does (`fetch`, `Bun.serve`, timers), and resolves with its result.
  *
  * When the process would end while `main` still waits, nothing can wake it any more: the promise is then rejected with a
- * `Deadlock` that lists who waits for what.
+ * `Deadlock` that lists who waits for what. (Under a top-level `await` Bun never comes to that: it keeps a process whose module
+ * waits for ever, as with any other promise.)
  *
  * @example
  * ```ts

@@ -200,12 +200,9 @@ const Waker = struct {
         };
     }
 
-    /// Milliseconds to the deadline, rounded up.
     fn timeout(waker: *Waker) i32 {
         const deadline = waker.deadline.load(.seq_cst);
-        if (deadline == no_deadline) return -1;
-        const left = deadline -| sys.now();
-        return std.math.lossyCast(i32, std.math.divCeil(u64, left, std.time.ns_per_ms) catch unreachable);
+        return sys.millisecondsUntil(if (deadline == no_deadline) null else deadline);
     }
 
     fn signalIfDue(waker: *Waker) void {

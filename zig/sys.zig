@@ -122,7 +122,14 @@ fn isReady(fd: fd_t, events: i16) bool {
     return result(linux.poll(&fds, 1, 0)) > 0;
 }
 
-/// Waits until one of `fds` can be read. `timeout_ms` -1: for ever.
+/// The timeout for a poll that is to end at `deadline`: in milliseconds, rounded up; -1, for ever, without one. At most 12 days,
+/// for longer ones do not fit; whoever waits looks at the clock anyway.
+pub fn millisecondsUntil(deadline: ?u64) i32 {
+    const left = (deadline orelse return -1) -| now();
+    return @intCast(@min(std.math.divCeil(u64, left, std.time.ns_per_ms) catch unreachable, 1 << 30));
+}
+
+/// Waits until one of `fds` can be read, or a signal came. `timeout_ms` -1: for ever.
 pub fn pollReadable(fds: []const fd_t, timeout_ms: i32) void {
     var entries: [4]linux.pollfd = undefined;
     for (fds, entries[0..fds.len]) |fd, *entry| entry.* = .{ .fd = fd, .events = linux.POLL.IN, .revents = 0 };

@@ -9,8 +9,8 @@
 //!  * a cancelled operation is never called back: ops are ours, so a cancel ends them here;
 //!  * removing a descriptor that is closed already is undefined behaviour there: `unwatch` removes it from the kernel
 //!    set itself, before the close;
-//!  * a timeout is cut to whole milliseconds, so a deadline between two of them made it spin: deadlines are rounded up;
-//!  * a timeout of more than 2^31 - 1 ms overflows: the timer fires early then, and is armed anew.
+//!  * its wait cuts a timeout to whole milliseconds and spins for the rest, overflows beyond 2^31 - 1 ms, and goes back to sleep
+//!    after a signal, so that a terminated Worker never ended: the waiting is done here, with poll, and libxev collects.
 
 const std = @import("std");
 const assert = std.debug.assert;
@@ -34,11 +34,8 @@ pub const Epoll = struct {
     loop: xev.Loop,
     /// Watches whose descriptor had an edge in this tick.
     edges: ?*Watch = null,
-    timer: xev.Completion = .{},
-    timer_deadline: ?u64 = null,
-
-    /// Far below 2^31 ms, and late enough (12 days) that firing early costs nothing.
-    const max_timeout = (1 << 30) * std.time.ns_per_ms;
+    /// When the next waiting tick ends at the latest.
+    deadline: ?u64 = null,
 
     pub fn init() error{SystemResources}!Epoll {
         return .{ .loop = xev.Loop.init(.{}) catch return error.SystemResources };
@@ -73,41 +70,16 @@ pub const Epoll = struct {
         self.loop.active -= 1;
     }
 
+    /// For the next tick only.
     pub fn armTimer(self: *Epoll, deadline: u64) void {
-        if (self.timer_deadline) |armed| if (armed <= roundUp(deadline)) return;
-        const rounded = roundUp(@min(deadline, sys.now() + max_timeout));
-        if (self.timer_deadline != null) {
-            // The timer sits in a heap of libxev: take it out and set it anew.
-            if (self.timer.flags.state == .active) {
-                self.loop.timers.remove(&self.timer.op.timer);
-                self.loop.active -= 1;
-            } else {
-                assert(self.timer.flags.state == .adding);
-                removeFromQueue(&self.loop.submissions, &self.timer);
-            }
-        }
-        self.timer_deadline = rounded;
-        self.timer = .{
-            .op = .{ .timer = .{ .next = .{
-                .sec = @intCast(rounded / std.time.ns_per_s),
-                .nsec = @intCast(rounded % std.time.ns_per_s),
-            } } },
-            .userdata = self,
-            .callback = onTimer,
-        };
-        self.loop.add(&self.timer);
+        self.deadline = deadline;
     }
 
-    /// To whole milliseconds; the highest ones down.
-    fn roundUp(ns: u64) u64 {
-        const ms = std.math.divCeil(u64, ns, std.time.ns_per_ms) catch unreachable;
-        return std.math.mul(u64, ms, std.time.ns_per_ms) catch ns - ns % std.time.ns_per_ms;
-    }
-
-    /// Queues what has finished. With `wait`, sleeps until there is something.
+    /// Queues what has finished. With `wait`, sleeps until there is something, the armed time has come, or a signal.
     pub fn tick(self: *Epoll, wait: bool, finished: *Op.Queue) error{SystemResources}!void {
-        const must_wait = wait and finished.head == null;
-        self.loop.run(if (must_wait) .once else .no_wait) catch return error.SystemResources;
+        if (wait and finished.head == null) sys.pollReadable(&.{self.loop.fd}, sys.millisecondsUntil(self.deadline));
+        self.deadline = null;
+        self.loop.run(.no_wait) catch return error.SystemResources;
         while (self.edges) |w| {
             self.edges = w.next;
             w.queued = false;
@@ -130,20 +102,5 @@ pub const Epoll = struct {
             w.epoll.edges = w;
         }
         return .rearm;
-    }
-
-    fn onTimer(userdata: ?*anyopaque, _: *xev.Loop, _: *xev.Completion, _: xev.Result) xev.CallbackAction {
-        const self: *Epoll = @ptrCast(@alignCast(userdata.?));
-        self.timer_deadline = null;
-        return .disarm;
-    }
-
-    /// libxev's queue has no removal from the middle; rebuild it without `gone`.
-    fn removeFromQueue(queue: anytype, gone: *xev.Completion) void {
-        var old = queue.*;
-        queue.* = .{};
-        while (old.pop()) |c| {
-            if (c != gone) queue.push(c);
-        }
     }
 };
