@@ -86,7 +86,11 @@ function drainQueue(): number {
     const at = queueHead++;
     const wait = queuedWaits[at] as Wait;
     queuedWaits[at] = undefined;
-    native.tell(wait, queuedResults[2 * at] as number, queuedResults[2 * at + 1] as number);
+    try {
+      wait.complete(queuedResults[2 * at] as number, queuedResults[2 * at + 1] as number);
+    } catch (error) {
+      native.throwLater(error);
+    }
   }
   if (queueHead > 0 && queueHead === queuedWaits.length) {
     queuedWaits = [];

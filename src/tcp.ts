@@ -225,11 +225,17 @@ function* resolve(host: string, syscall: string, port: number): Coroutine<string
 
 function checkBytes(data: unknown, what: string): Uint8Array {
   if (typeof data === "string") return encoder.encode(data);
-  const buffer = data instanceof Uint8Array ? data.buffer : data;
-  if (buffer instanceof ArrayBuffer && buffer.detached) throw new TypeError(`${what} must not be detached (transferred)`);
-  const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : data;
+  const bytes = data instanceof ArrayBuffer && !data.detached ? new Uint8Array(data) : data;
+  // Only an empty view is asked for its buffer: the engine makes one for each small array that is.
+  const isDetached =
+    bytes instanceof ArrayBuffer || (bytes instanceof Uint8Array && bytes.byteLength === 0 && isDetachedBuffer(bytes.buffer));
+  if (isDetached) throw new TypeError(`${what} must not be detached (transferred)`);
   if (!(bytes instanceof Uint8Array)) throw new TypeError(`${what} must be a string, Uint8Array or ArrayBuffer, got ${show(data)}`);
   return bytes;
+}
+
+function isDetachedBuffer(buffer: ArrayBufferLike): boolean {
+  return buffer instanceof ArrayBuffer && buffer.detached;
 }
 
 function readAddress(handle: number, peer: 0 | 1): Address | undefined {

@@ -66,9 +66,6 @@ describe("what fails, shows", () => {
     });
   }
 
-  // Bun emits no beforeExit while a top-level await is pending: it hangs, as `await new Promise(() => {})` does.
-  test.todo("a deadlock in an awaited run");
-
   test("a deadlock names everyone who waits", async () => {
     const { err } = await runFixture("fails.ts", ["a deadlock in run"]);
     for (const worker of [1, 2]) expect(err).toContain(`    "worker ${worker}" waits to receive from channel "jobs"`);

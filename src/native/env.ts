@@ -133,20 +133,21 @@ export function drainRing(limit: number): number {
     head = (head + 1) | 0;
     drained++;
     const owner = owners[token & slotMask];
-    if (owner !== undefined && owner.token === token) tell(owner, status, value);
+    if (owner === undefined || owner.token !== token) continue;
+    try {
+      owner.complete(status, value);
+    } catch (error) {
+      throwLater(error);
+    }
   }
   return drained;
 }
 
-/** Tells `wait` how its operation ended. What that throws is an uncaught exception, and the others are told all the same. */
-export function tell(wait: Wait, status: number, value: number): void {
-  try {
-    wait.complete(status, value);
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error;
-    });
-  }
+/** What a waiter throws is an uncaught exception, and the others are told all the same. */
+export function throwLater(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
 }
 
 /** Submits, collects, fires timers. With `wait`, sleeps until something happens. */
