@@ -32,6 +32,7 @@ function allSteps({ root, zig, bun }) {
     { name: "zig fmt", command: zig, args: ["fmt", "--check", ...sources], count: oneCheck },
     zigTests(zig, "zig tests, Debug", []),
     zigTests(zig, "zig tests, ReleaseSafe", ["-Doptimize=ReleaseSafe"]),
+    { name: "native benchmark, briefly", command: zig, args: ["build", "benchmark", "--", "--smoke"], count: oneCheck },
     { name: "tsc", ...script("tsc", "--noEmit") },
     { name: "biome", ...script("biome", "check", ".") },
     { name: "bun tests", command: bun, args: ["test", "./test/"], count: bunCount },

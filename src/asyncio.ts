@@ -1,5 +1,6 @@
 // asyncio: zigcoro's async IO namespace.
 
+export { Address } from "./address.ts";
 export { Loop, runOwner as run } from "./loop.ts";
 export { sleep } from "./sleep.ts";
-export { Address, type ConnectOptions, type ListenOptions, TCP, TCPServer } from "./tcp.ts";
+export { type ConnectOptions, type ListenOptions, TCP, TCPServer } from "./tcp.ts";

@@ -49,20 +49,23 @@ const microtaskLimit = 1024;
 /** Turns without any event before the loop parks. A turn costs less than a wake. At least 1: it counts what is pending. */
 const idleTurns = 2;
 
-// The ready queue: waits that ended on the TypeScript side (joins, promises, spent budgets), each with status and value.
-let queuedWaits: (Wait | undefined)[] = [];
-let queuedResults: number[] = [];
-let queueHead = 0;
+// The ready queue: waits that ended on the TypeScript side (joins, promises, spent budgets), each with status and value. New ones
+// go to `incoming`; when all of `outgoing` are told, the two change places, so neither grows with the time they are in use.
+let incoming: Wait[] = [];
+let incomingResults: number[] = [];
+let outgoing: Wait[] = [];
+let outgoingResults: number[] = [];
+let outgoingAt = 0;
 
 /** Queues the end of `wait`, to be told from the queue and never from inside the caller. */
 export function ready(wait: Wait, status: number, value: number): void {
-  queuedWaits.push(wait);
-  queuedResults.push(status, value);
+  incoming.push(wait);
+  incomingResults.push(status, value);
   poke();
 }
 
 function hasWork(): boolean {
-  return queueHead < queuedWaits.length || native.hasReady();
+  return incoming.length > 0 || outgoingAt < outgoing.length || native.hasReady();
 }
 
 /** Tells everybody whose operation has ended, and whoever that makes ready, for the length of a slice; how many. */
@@ -80,22 +83,29 @@ function drain(): number {
 }
 
 function drainQueue(): number {
-  const first = queueHead;
-  const last = Math.min(queuedWaits.length, first + batch);
-  while (queueHead < last) {
-    const at = queueHead++;
-    const wait = queuedWaits[at] as Wait;
-    queuedWaits[at] = undefined;
+  if (outgoingAt === outgoing.length) {
+    if (incoming.length === 0) return 0;
+    outgoing = incoming;
+    outgoingResults = incomingResults;
+    outgoingAt = 0;
+    incoming = [];
+    incomingResults = [];
+  }
+  const first = outgoingAt;
+  const last = Math.min(outgoing.length, first + batch);
+  while (outgoingAt < last) {
+    const at = outgoingAt++;
     try {
-      wait.complete(queuedResults[2 * at] as number, queuedResults[2 * at + 1] as number);
+      (outgoing[at] as Wait).complete(outgoingResults[2 * at] as number, outgoingResults[2 * at + 1] as number);
     } catch (error) {
       native.throwLater(error);
     }
   }
-  if (queueHead > 0 && queueHead === queuedWaits.length) {
-    queuedWaits = [];
-    queuedResults = [];
-    queueHead = 0;
+  // Told waits are not to be kept alive by the queue.
+  if (outgoingAt === outgoing.length) {
+    outgoing = [];
+    outgoingResults = [];
+    outgoingAt = 0;
   }
   return last - first;
 }

@@ -3,6 +3,7 @@
 
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
+import { type Address, readAddress } from "./address.ts";
 import { checkInteger, checkString, show } from "./check.ts";
 import { parked } from "./code.ts";
 import { endpoint, ioError } from "./error.ts";
@@ -18,25 +19,6 @@ import { until } from "./until.ts";
 const changed = -20_000;
 const maxChunk = 2 ** 31 - 1;
 const encoder = new TextEncoder();
-
-/** One end of a connection. */
-export class Address {
-  /** "127.0.0.1" or "::1". */
-  readonly address: string;
-  readonly port: number;
-  readonly family: "IPv4" | "IPv6";
-
-  constructor(address: string, port: number, family: "IPv4" | "IPv6") {
-    this.address = address;
-    this.port = port;
-    this.family = family;
-  }
-
-  /** "127.0.0.1:80" or "[::1]:80". */
-  toString(): string {
-    return endpoint(this.address, this.port);
-  }
-}
 
 export interface ListenOptions {
   /** 0 to 65535; 0 takes a free one, see `server.local`. */
@@ -236,29 +218,6 @@ function checkBytes(data: unknown, what: string): Uint8Array {
 
 function isDetachedBuffer(buffer: ArrayBufferLike): boolean {
   return buffer instanceof ArrayBuffer && buffer.detached;
-}
-
-function readAddress(handle: number, peer: 0 | 1): Address | undefined {
-  if (handle === 0) return undefined;
-  const bytes = new Uint8Array(20);
-  if (library.zc_tcp_address(env, handle, peer, bytes) < 0) return undefined;
-  const view = new DataView(bytes.buffer);
-  const port = view.getUint16(2, true);
-  if (view.getUint16(0, true) === 4) return new Address(bytes.subarray(4, 8).join("."), port, "IPv4");
-  return new Address(ip6Text(view), port, "IPv6");
-}
-
-/** RFC 5952: lower case, the longest run of zero groups (two at least) as "::", IPv4-mapped addresses in dots. */
-function ip6Text(view: DataView): string {
-  const isMapped = view.getUint32(4) === 0 && view.getUint32(8) === 0 && view.getUint32(12) === 0xffff;
-  if (isMapped) return `::ffff:${new Uint8Array(view.buffer, 16, 4).join(".")}`;
-  const groups = Array.from({ length: 8 }, (_, i) => view.getUint16(4 + 2 * i).toString(16));
-  const text = groups.join(":");
-  const runs = text.match(/\b0(?::0)+\b/g) ?? [];
-  const longest = runs.reduce((best, run) => (run.length > best.length ? run : best), "");
-  if (!longest) return text;
-  const at = text.search(new RegExp(`(?:^|(?<=:))${longest}(?:$|(?=:))`));
-  return `${text.slice(0, Math.max(0, at - 1))}::${text.slice(at + longest.length + 1)}`;
 }
 
 /** An operation on a socket: one at a time in its lane, and "closed" for what a close cancelled. */
