@@ -159,3 +159,22 @@ test "the timer wakes a waiting tick, not early, and moves forward" {
         while (sys.now() < deadline) try loop.tick(true);
     }
 }
+
+test "a deadline at the end of time is only far away" {
+    for ([_]Backend{ .io_uring, .epoll }) |backend| {
+        var loop = Loop.init(backend) catch |err| switch (err) {
+            error.Unavailable => continue,
+            else => return err,
+        };
+        defer loop.deinit();
+        for ([_]u64{ std.math.maxInt(u64), std.math.maxInt(i64), 1 << 62, sys.now() + (1 << 32) * std.time.ns_per_ms }) |far| {
+            loop.armTimer(far);
+            try loop.tick(false);
+            const deadline = sys.now() + std.time.ns_per_ms;
+            while (sys.now() < deadline) {
+                loop.armTimer(deadline);
+                try loop.tick(true);
+            }
+        }
+    }
+}

@@ -220,3 +220,48 @@ pub const NativeFrame = struct {
         frame.wait.waiter.wake();
     }
 };
+
+test "a body that is cancelled twice before it runs again goes on once" {
+    const Bodies = struct {
+        fn nap(frame: *NativeFrame) callconv(.c) f64 {
+            return @floatFromInt(frame.sleepBody(1e9));
+        }
+
+        fn read(frame: *NativeFrame) callconv(.c) f64 {
+            var byte: [1]u8 = undefined;
+            return @floatFromInt(frame.readBody(@intFromFloat(frame.arguments[0]), &byte));
+        }
+    };
+    const linux = std.os.linux;
+    for ([_]@import("loop.zig").Backend{ .io_uring, .epoll }) |backend| {
+        const env = Env.create(std.testing.allocator, backend) catch |err| switch (err) {
+            error.Unavailable => continue,
+            else => return err,
+        };
+        defer env.destroy();
+        var pair: [2]sys.fd_t = undefined;
+        try std.testing.expectEqual(0, linux.socketpair(linux.AF.UNIX, linux.SOCK.STREAM | linux.SOCK.NONBLOCK, 0, &pair));
+        defer sys.close(pair[1]);
+        const handle = env.adoptSocket(pair[0]);
+        const argument: f64 = @floatFromInt(handle);
+        for ([_]Body{ Bodies.nap, Bodies.read }, 0..) |body, i| {
+            const frame = try NativeFrame.create(env, body, &.{argument}, 128 * 1024, "body", env.slots.claim(@intCast(i)).?);
+            try std.testing.expectEqual(code.suspended, frame.run());
+            if (i == 1) {
+                // The socket is gone when the cancel comes.
+                const socket = env.sockets.get(handle).?;
+                env.sockets.remove(handle);
+                socket.close();
+                while (frame.wait.waiter.state == .armed) {
+                    try env.loop.tick(true);
+                    env.loop.deliver();
+                }
+            }
+            frame.cancel();
+            frame.cancel();
+            while (env.frames.live > 0) try env.tick(true);
+            try std.testing.expectEqual(@as(u32, @intCast(i)) + 1, env.ring.shared.tail);
+            try std.testing.expectEqual(@as(f64, @floatFromInt(canceled)), env.ring.entries[i].value);
+        }
+    }
+}

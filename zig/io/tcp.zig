@@ -287,3 +287,7 @@ pub const Socket = struct {
         self.context.allocator.destroy(self);
     }
 };
+
+test {
+    _ = @import("tcp_test.zig");
+}
