@@ -23,6 +23,10 @@ export function checkString(value: unknown, what: string): string {
   return value;
 }
 
+export function checkFunction(value: unknown, what: string): void {
+  if (typeof value !== "function") throw new TypeError(`${what} must be a function, got ${show(value)}`);
+}
+
 /** A value as an error message shows it. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}...` : value);

@@ -1,7 +1,7 @@
 // asyncio.Loop and asyncio.run: owner mode, our loop instead of Bun's.
 
 import { drainMicrotasks } from "bun:jsc";
-import { show } from "./check.ts";
+import { checkFunction, show } from "./check.ts";
 import { type FrameOptions, xasync } from "./coroutine.ts";
 import { Deadlock } from "./error.ts";
 import { type Coroutine, currentFrame } from "./frame.ts";
@@ -50,9 +50,10 @@ export function runOwner<T>(loop: Loop, main: () => PromiseLike<T>, args?: reado
 export function runOwner<T>(loop: Loop, main: () => T, args?: readonly [], options?: FrameOptions): T;
 export function runOwner<T>(loop: Loop, main: (...args: never[]) => unknown, args: readonly unknown[] = [], options: FrameOptions = {}): T {
   if (!(loop instanceof Loop)) throw new TypeError(`asyncio.run: loop must be an asyncio.Loop, got ${show(loop)}`);
+  checkFunction(main, "asyncio.run: main");
   if (state.driving || currentFrame() !== undefined)
     throw new Error("asyncio.run cannot be called inside a coroutine: the loop runs already; write yield*");
-  const frame = xasync(main as (...args: readonly unknown[]) => Coroutine<T>, args, { name: options.name ?? (main?.name || "main") });
+  const frame = xasync(main as (...args: readonly unknown[]) => Coroutine<T>, args, { name: options.name ?? (main.name || "main") });
   // It is awaited here: a failure is ours to throw.
   frame.then(undefined, () => {});
   const ended = drive(() => frame.status === "done", drainMicrotasks);

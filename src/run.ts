@@ -1,6 +1,7 @@
 // run: guest mode, our loop inside Bun's. Keeps the process alive while something is in flight and reports a deadlock instead of
 // letting it end in silence.
 
+import { checkFunction } from "./check.ts";
 import { type FrameOptions, xasync } from "./coroutine.ts";
 import { Deadlock } from "./error.ts";
 import type { Coroutine, Frame } from "./frame.ts";
@@ -32,7 +33,8 @@ export function run<T>(main: () => Coroutine<T>, args?: readonly [], options?: F
 export function run<T>(main: () => PromiseLike<T>, args?: readonly [], options?: FrameOptions): Promise<T>;
 export function run<T>(main: () => T, args?: readonly [], options?: FrameOptions): Promise<T>;
 export function run<T>(main: (...args: never[]) => unknown, args: readonly unknown[] = [], options: FrameOptions = {}): Promise<T> {
-  const frame = xasync(main as (...args: readonly unknown[]) => Coroutine<T>, args, { name: options.name ?? (main?.name || "main") });
+  checkFunction(main, "run: main");
+  const frame = xasync(main as (...args: readonly unknown[]) => Coroutine<T>, args, { name: options.name ?? (main.name || "main") });
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   watchExit();
   mains.set(frame, reject);

@@ -121,14 +121,14 @@ export class TCP extends Socket {
   /** Connects; the result is the connection. IO errors carry `address` and `port`. */
   static connect(options: ConnectOptions): Operation<TCP> {
     const port = checkInteger(options?.port, "asyncio.TCP.connect: port", 1, 65535);
-    const host = checkString(options.host ?? "127.0.0.1", "asyncio.TCP.connect: host");
+    const host = checkHost(options.host, "asyncio.TCP.connect: host");
     return sequence(`connect to ${endpoint(host, port)}`, () => connect(host, port));
   }
 
   /** Binds and listens. IO errors carry `address` and `port`. */
   static listen(options: ListenOptions): Operation<TCPServer> {
     const port = checkInteger(options?.port, "asyncio.TCP.listen: port", 0, 65535);
-    const host = checkString(options.host ?? "127.0.0.1", "asyncio.TCP.listen: host");
+    const host = checkHost(options.host, "asyncio.TCP.listen: host");
     const backlog = checkInteger(options.backlog ?? 511, "asyncio.TCP.listen: backlog", 1, 65535);
     return sequence(`listen on ${endpoint(host, port)}`, () => listen(host, port, backlog, options.reusePort === true));
   }
@@ -194,7 +194,6 @@ function* listen(host: string, port: number, backlog: number, reusePort: boolean
 
 /** An address literal for `host`. Names are looked up by Bun, which owner mode does not let run. */
 function* resolve(host: string, syscall: string, port: number): Coroutine<string> {
-  if (host.includes("%")) throw new TypeError(`asyncio.TCP.${syscall}: host must not name a zone, got ${show(host)}`);
   if (isIP(host)) return host;
   if (host === "localhost") return "127.0.0.1";
   try {
@@ -203,6 +202,13 @@ function* resolve(host: string, syscall: string, port: number): Coroutine<string
     const { code = "ENOTFOUND" } = cause as { code?: string };
     throw Object.assign(new Error(`${syscall} ${code} ${host}`, { cause }), { code, syscall, hostname: host, port });
   }
+}
+
+function checkHost(value: unknown, what: string): string {
+  const host = checkString(value ?? "127.0.0.1", what);
+  if (host === "") throw new TypeError(`${what} must not be empty`);
+  if (host.includes("%")) throw new TypeError(`${what} must not name a zone, got ${show(host)}`);
+  return host;
 }
 
 function checkBytes(data: unknown, what: string): Uint8Array {

@@ -22,7 +22,8 @@ class Until<T> extends Operation<T> {
     this.#waiting.add(wait);
     if (this.#state === "new") {
       this.#state = "pending";
-      this.#promise.then(
+      // As a promise even a careless thenable settles once.
+      Promise.resolve(this.#promise).then(
         (value) => this.#settle("fulfilled", value),
         (error) => this.#settle("rejected", error),
       );

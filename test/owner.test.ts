@@ -120,7 +120,7 @@ describe("refused", () => {
     expect(thrown(() => asyncio.run(undefined as never, () => 1))).toBe(
       "TypeError: asyncio.run: loop must be an asyncio.Loop, got undefined",
     );
-    expect(thrown(() => asyncio.run(loop, "main" as never))).toEndWith('must be a function or a NativeBody, got "main"');
+    expect(thrown(() => asyncio.run(loop, "main" as never))).toBe('TypeError: asyncio.run: main must be a function, got "main"');
     expect(thrown(() => asyncio.run(loop, () => 1, "args" as never))).toEndWith('must be an array, got "args"');
     expect(asyncio.run(loop, () => 2)).toBe(2);
   });

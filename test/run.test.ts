@@ -86,8 +86,8 @@ test("many mains run side by side, and inside each other", async () => {
 });
 
 test("wrong arguments are told", () => {
-  expect(thrown(() => run("body" as never))).toEndWith('must be a function or a NativeBody, got "body"');
-  expect(thrown(() => run(undefined as never))).toEndWith("must be a function or a NativeBody, got undefined");
+  expect(thrown(() => run("body" as never))).toBe('TypeError: run: main must be a function, got "body"');
+  expect(thrown(() => run(undefined as never))).toBe("TypeError: run: main must be a function, got undefined");
   expect(thrown(() => run(() => 1, 5 as never))).toEndWith("must be an array, got 5");
 });
 
