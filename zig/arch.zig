@@ -1,12 +1,13 @@
 //! The switch of the machine we build for. One file under `arch/` per architecture and ABI, each with the same names:
-//! `Context`, `Frame`, `Entry`, `initContext`, `switchContext`, `stack_alignment`.
+//! `Context`, `Frame`, `initContext`, `switchContext`, `recordOf`, `contextOf`, `stack_alignment`.
 
 const std = @import("std");
 const builtin = @import("builtin");
+const start = @import("arch/start.zig");
 
 const native = switch (builtin.cpu.arch) {
     .x86_64 => switch (builtin.os.tag) {
-        .windows => @compileError("zigcoro: no switch yet for x86_64 Windows"),
+        .windows => @import("arch/x86_64_windows.zig"),
         else => @import("arch/x86_64_sysv.zig"),
     },
     .aarch64 => switch (builtin.os.tag) {
@@ -19,14 +20,17 @@ const native = switch (builtin.cpu.arch) {
 
 /// Where a coroutine that is not running goes on.
 pub const Context = native.Context;
-/// What runs first on a new stack; it must never return.
-pub const Entry = native.Entry;
+pub const Entry = start.Entry;
+pub const Link = start.Link;
+pub const Start = start.Start;
 /// Bytes, a power of two: of the top of a stack.
 pub const stack_alignment = native.stack_alignment;
 /// Bytes that `initContext` uses at the top of a stack.
 pub const frame_size = @sizeOf(native.Frame);
 pub const initContext = native.initContext;
 pub const switchContext = native.switchContext;
+pub const recordOf = native.recordOf;
+pub const contextOf = native.contextOf;
 
 test {
     _ = native;
@@ -35,11 +39,13 @@ test {
 const Pair = struct {
     outside: Context = undefined,
     inside: Context = undefined,
+    link: Link = .{},
     rounds: u32 = 0,
     bytes: [4096]u8 align(stack_alignment) = undefined,
 
     fn init(pair: *Pair, entry: Entry) void {
-        pair.inside = initContext(@intFromPtr(&pair.bytes) + pair.bytes.len, entry, pair);
+        const low = @intFromPtr(&pair.bytes);
+        pair.inside = initContext(.{ .low = low, .top = low + pair.bytes.len, .entry = entry, .argument = pair, .link = &pair.link });
     }
 };
 

@@ -73,8 +73,8 @@ pub const CreateError = stacks.Error || error{
 /// A coroutine of any type. It lies at the top of its own stack.
 pub const Coro = struct {
     context: arch.Context,
-    /// Who is switched to at the next suspend.
-    resumer: *Coro,
+    /// To who is switched to at the next suspend, in the form that traces follow.
+    link: arch.Link = .{},
     thread: *Thread,
     canary: usize,
     stack: stacks.Stack,
@@ -120,8 +120,7 @@ pub const Coro = struct {
         const top = std.mem.alignBackward(usize, @intFromPtr(co) - reserved, stack_alignment);
         const thread = Thread.get();
         co.* = .{
-            .context = arch.initContext(top, main, co),
-            .resumer = &thread.root,
+            .context = undefined,
             .thread = thread,
             .canary = if (stack.guard == .none) magic else 0,
             .stack = stack,
@@ -130,6 +129,8 @@ pub const Coro = struct {
             .storage = userdata,
             .executor = thread.env.executor,
         };
+        const low = @intFromPtr(stack.memory.ptr);
+        co.context = arch.initContext(.{ .low = low, .top = top, .entry = main, .argument = co, .link = &co.link });
         co.setName(name_);
         // Read first: a write would commit the page.
         if (co.canaryWord().* != co.canary) co.canaryWord().* = co.canary;
@@ -167,7 +168,7 @@ pub const Coro = struct {
         if (builtin.mode == .Debug) assert(thread == Thread.get());
         const from = thread.current.?;
         if (co.queue) |queue| queue.remove(co);
-        co.resumer = from;
+        co.link.frame = arch.recordOf(&from.context);
         co.status = .active;
         thread.current = co;
         arch.switchContext(&from.context, &co.context);
@@ -183,7 +184,7 @@ pub const Coro = struct {
     }
 
     inline fn switchOut(co: *Coro) void {
-        const to = co.resumer;
+        const to = co.resumer();
         co.thread.current = to;
         arch.switchContext(&co.context, &to.context);
     }
@@ -261,6 +262,11 @@ pub const Coro = struct {
         unreachable; // a finished coroutine is never resumed
     }
 
+    /// Who resumed it last.
+    inline fn resumer(co: *const Coro) *Coro {
+        return @alignCast(@fieldParentPtr("context", arch.contextOf(co.link.frame)));
+    }
+
     pub inline fn frame(co: *Coro) Frame {
         return co;
     }
@@ -333,7 +339,6 @@ pub const Thread = struct {
     noinline fn setUp(thread: *Thread) void {
         thread.root = .{
             .context = undefined,
-            .resumer = undefined,
             .thread = thread,
             .canary = undefined,
             .stack = undefined,
@@ -1014,7 +1019,7 @@ test "misuse is an error from the safe functions" {
     const Body = struct {
         fn resumeRoot(result: *ResumeError!void) void {
             const me = xframe();
-            result.* = xresumeSafe(me.resumer);
+            result.* = xresumeSafe(me.resumer());
         }
     };
     var env: TestEnv = .{};
@@ -1077,6 +1082,68 @@ test "the remaining stack shrinks with depth, in a coroutine and on the root" {
     const root = remainingStackSize();
     if (root == 0) return error.SkipZigTest;
     try testing.expect(Body.deeper(root));
+}
+
+test "a trace taken inside a coroutine shows its frames and its resumer's" {
+    const Trace = struct {
+        addresses: [64]usize = undefined,
+        len: usize = 0,
+
+        noinline fn innermost(trace: *@This()) void {
+            trace.len = std.debug.captureCurrentStackTrace(.{ .allow_unsafe_unwind = true }, &trace.addresses).return_addresses.len;
+        }
+        fn inside(trace: *@This()) void {
+            innermost(trace);
+            std.mem.doNotOptimizeAway(trace);
+        }
+        fn outside(trace: *@This()) !void {
+            // Another function resumes it the second time: the trace follows the last.
+            const frame = try xasync(suspended, .{trace}, 256 * 1024);
+            defer frame.deinit();
+            try resumes(frame.frame());
+        }
+        fn suspended(trace: *@This()) void {
+            xsuspend();
+            inside(trace);
+        }
+        /// A function that the switch is inlined in may be told by the switch's name.
+        noinline fn resumes(frame: Frame) !void {
+            xresume(frame);
+        }
+
+        /// Where `name` is in the trace.
+        fn find(trace: *const @This(), name: []const u8) !?usize {
+            const io = testing.io;
+            const info = try std.debug.getSelfDebugInfo();
+            // Not the testing allocator: it takes traces itself, and would wait for the lock that is held here.
+            var arena: std.heap.ArenaAllocator = .init(std.heap.page_allocator);
+            defer arena.deinit();
+            for (trace.addresses[0..trace.len], 0..) |address, i| {
+                var symbols: std.ArrayList(std.debug.Symbol) = .empty;
+                try info.getSymbols(io, arena.allocator(), arena.allocator(), address - 1, true, &symbols);
+                for (symbols.items) |symbol| {
+                    if (std.mem.endsWith(u8, symbol.name orelse continue, name)) return i;
+                }
+            }
+            return null;
+        }
+    };
+    // Windows unwinds by tables of its own, which end at the coroutine's first frame.
+    if (builtin.os.tag == .windows or builtin.mode != .Debug) return error.SkipZigTest;
+    var env: TestEnv = .{};
+    env.setUp();
+    defer env.tearDown();
+    var trace: Trace = .{};
+    const outer = try xasync(Trace.outside, .{&trace}, 256 * 1024);
+    defer outer.deinit();
+    try xawait(outer);
+    const names = [_][]const u8{ "innermost", "inside", "suspended", "outside" };
+    var last: usize = 0;
+    for (names) |name| {
+        const at = try trace.find(name) orelse return error.NotInTrace;
+        try testing.expect(at >= last);
+        last = at;
+    }
 }
 
 test "100,000 coroutines alive at once, each with its own state" {
@@ -1227,7 +1294,7 @@ test "misuse panics with the coroutine's name, from inside a coroutine too" {
             (try Coro.init(&env.pool, 4096, resumeResumer, null, "outer")).@"resume"();
         }
         fn resumeResumer(co: *Coro) void {
-            xresume(co.resumer);
+            xresume(co.resumer());
         }
         fn suspendRoot() anyerror!void {
             xsuspend();

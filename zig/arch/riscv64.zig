@@ -11,18 +11,21 @@
 //! The frame that a new coroutine starts on:
 //!
 //!     top (aligned to 16) ->  +---------------------+
-//!                             | 0  return address   |  +24   both zero: a walk by
-//!                             | 0  frame pointer    |  +16   frame pointers ends here
+//!                             | unused              |  +24
+//!                             | link                |  +16   to the frame record that leads to the resumer
 //!                             | argument            |  +8
 //!     sp ------------------>  | entry               |  +0    aligned to 16, as sp always is
 //!                             +---------------------+
 //!                             | entry's own frame   |        grows downwards
 //!
-//! A frame record lies below its frame pointer here, so the walk starts with one that points at `top`. The return address of
-//! `start` is marked undefined for unwinders.
+//! `start` reads that frame and calls `entry(argument)`. A trace goes on from there at the resumer: by frame pointers through
+//! the link, where the first frame pointer points, and by unwind information, which says the same. A
+//! frame record lies below its frame pointer here.
 
 const std = @import("std");
 const builtin = @import("builtin");
+const Link = @import("start.zig").Link;
+const Start = @import("start.zig").Start;
 
 pub const stack_alignment = 16;
 
@@ -35,13 +38,11 @@ pub const Context = extern struct {
 
 /// What `initContext` puts at the top of a stack.
 pub const Frame = extern struct {
-    entry: Entry,
+    entry: @import("start.zig").Entry,
     argument: *anyopaque,
-    end_frame_pointer: usize = 0,
-    end_return_address: usize = 0,
+    link: *Link,
+    unused: usize = 0,
 };
-
-pub const Entry = *const fn (argument: *anyopaque) callconv(.c) noreturn;
 
 comptime {
     std.debug.assert(@offsetOf(Context, "sp") == 0);
@@ -50,21 +51,39 @@ comptime {
     std.debug.assert(@sizeOf(Context) == 24);
     std.debug.assert(@offsetOf(Frame, "entry") == 0);
     std.debug.assert(@offsetOf(Frame, "argument") == 8);
-    std.debug.assert(@offsetOf(Frame, "end_frame_pointer") == 16);
-    std.debug.assert(@offsetOf(Frame, "end_return_address") == 24);
+    std.debug.assert(@offsetOf(Frame, "link") == 16);
+    std.debug.assert(@offsetOf(Link, "frame") == 0); // what a frame pointer points to
+    std.debug.assert(@offsetOf(Link, "return_address") == 8);
     std.debug.assert(@sizeOf(Frame) == 32 and @sizeOf(Frame) % stack_alignment == 0);
 }
 
-/// Builds the initial frame below `top`, which is aligned to 16. Switching to the result calls `entry(argument)`.
-pub fn initContext(top: usize, entry: Entry, argument: *anyopaque) Context {
-    std.debug.assert(top % stack_alignment == 0);
-    const frame: *Frame = @ptrFromInt(top - @sizeOf(Frame));
-    frame.* = .{ .entry = entry, .argument = argument };
-    return .{ .sp = @intFromPtr(frame), .fp = top, .pc = @intFromPtr(&start) };
+/// Builds the initial frame. Switching to the result calls `entry(argument)`.
+pub fn initContext(from: Start) Context {
+    std.debug.assert(from.top % stack_alignment == 0);
+    const frame: *Frame = @ptrFromInt(from.top - @sizeOf(Frame));
+    frame.* = .{ .entry = from.entry, .argument = from.argument, .link = from.link };
+    from.link.* = .{ .return_address = @intFromPtr(&start) + 1 }; // a walk looks up the byte before
+    return .{ .sp = @intFromPtr(frame), .fp = @intFromPtr(from.link) + @sizeOf(Link), .pc = @intFromPtr(&start) };
+}
+
+/// The frame record in a context, as a frame pointer to it.
+pub inline fn recordOf(context: *const Context) usize {
+    return @intFromPtr(context) + @sizeOf(Context);
+}
+
+/// The inverse.
+pub inline fn contextOf(record: usize) *Context {
+    return @ptrFromInt(record - @sizeOf(Context));
 }
 
 fn start() callconv(.naked) noreturn {
-    if (builtin.unwind_tables != .none or !builtin.strip_debug_info) asm volatile (".cfi_undefined ra");
+    // For unwinders: link = *(sp + 16), record = *link; the caller's sp is at record - 24, its fp at record - 16, its pc at
+    // record - 8.
+    if (builtin.unwind_tables != .none or !builtin.strip_debug_info) asm volatile (
+        \\ .cfi_escape 0x0f, 7, 0x72, 16, 0x06, 0x06, 0x48, 0x1c, 0x06
+        \\ .cfi_escape 0x10, 8, 6, 0x72, 16, 0x06, 0x06, 0x40, 0x1c
+        \\ .cfi_escape 0x10, 1, 6, 0x72, 16, 0x06, 0x06, 0x38, 0x1c
+    );
     asm volatile (
         \\ ld t0, 0(sp)
         \\ ld a0, 8(sp)
@@ -464,6 +483,7 @@ const RegisterTest = struct {
     outside: Context = undefined,
     inside: Context = undefined,
     inside_ok: bool = true,
+    link: Link = .{},
     stack: [64 * 1024]u8 align(stack_alignment) = undefined,
 
     fn run(argument: *anyopaque) callconv(.c) noreturn {
@@ -481,7 +501,8 @@ test "every general and floating-point register survives a switch, on both sides
     const t = try std.testing.allocator.create(RegisterTest);
     defer std.testing.allocator.destroy(t);
     t.* = .{};
-    t.inside = initContext(@intFromPtr(&t.stack) + t.stack.len, RegisterTest.run, t);
+    const low = @intFromPtr(&t.stack);
+    t.inside = initContext(.{ .low = low, .top = low + t.stack.len, .entry = RegisterTest.run, .argument = t, .link = &t.link });
     for (0..1000) |seed| {
         inline for (checks) |check| try std.testing.expect(check(&t.outside, &t.inside, seed));
         try std.testing.expect(t.inside_ok);
