@@ -55,7 +55,7 @@ pub fn watch(pool: *Pool) void {
 
 /// Returns when no handler looks at `pool` any more, so that its memory may go.
 pub fn unwatch(pool: *Pool) void {
-    if (!pool.watch.is_on) return;
+    if (!is_supported or !pool.watch.is_on) return;
     while (lock.swap(true, .acquire)) std.atomic.spinLoopHint();
     var link = &pools;
     while (link.load(.seq_cst)) |at| : (link = &at.watch.next) {
@@ -98,6 +98,7 @@ fn describe(line: *std.Io.Writer, name: []const u8, size: usize) std.Io.Writer.E
 }
 
 fn writeError(bytes: []const u8) void {
+    if (builtin.os.tag == .windows) return std.debug.print("{s}", .{bytes});
     _ = posix.system.write(2, bytes.ptr, bytes.len);
 }
 

@@ -10,8 +10,8 @@
 //!
 //! Three guards, the best that the system grants, recorded in every stack:
 //!  * `advised`: MADV_GUARD_INSTALL (Linux 6.13 or later); costs no extra mapping, so a million stacks keep theirs.
-//!  * `protected`: mprotect; each splits a mapping, and a process may have only so many (65,530 by default on Linux), so
-//!    a pool stops at `max_protected`.
+//!  * `protected`: mprotect, or a page without access on Windows; each splits a mapping, and a process may have only so many
+//!    (65,530 by default on Linux), so a pool stops at `max_protected`.
 //!  * `none`: no page faults on overflow; only the owner's canary tells.
 //!
 //! A pool belongs to one thread and takes no lock.
@@ -21,6 +21,7 @@ const builtin = @import("builtin");
 const assert = std.debug.assert;
 const posix = std.posix;
 const linux = std.os.linux;
+const windows = std.os.windows;
 const Allocator = std.mem.Allocator;
 const overflow = @import("overflow.zig");
 
@@ -237,6 +238,7 @@ const Fault = struct {
             if (fault.maps_left == 0) return error.OutOfMemory;
             fault.maps_left -= 1;
         }
+        if (builtin.os.tag == .windows) return win.commit(len);
         var flags: posix.MAP = .{ .TYPE = .PRIVATE, .ANONYMOUS = true };
         // std does not name the flag on every architecture. Without it memory is only accounted for more strictly.
         if (@hasField(posix.MAP, "NORESERVE")) flags.NORESERVE = true;
@@ -259,6 +261,7 @@ const Fault = struct {
     fn protect(fault: *Fault, page: []align(std.heap.page_size_min) u8) bool {
         if (builtin.is_test and fault.refuse_protect) return false;
         if (builtin.os.tag == .linux) return linux.errno(linux.mprotect(page.ptr, page.len, .{})) == .SUCCESS;
+        if (builtin.os.tag == .windows) return win.protect(page);
         return std.c.mprotect(@ptrCast(page.ptr), page.len, .{}) == 0;
     }
 };
@@ -271,8 +274,39 @@ fn isUnreadable(page: []align(std.heap.page_size_min) u8) bool {
 }
 
 fn unmap(mapping: []align(std.heap.page_size_min) u8) void {
+    if (builtin.os.tag == .windows) return win.free(mapping);
     posix.munmap(mapping);
 }
+
+/// Memory on Windows. It is committed at once, which promises it but takes none before it is used. A guard is a page without
+/// access: the system's own guard pages grow a stack and vanish when hit, which is not meant here.
+const win = struct {
+    const process = windows.GetCurrentProcess();
+
+    fn commit(len: usize) error{OutOfMemory}![]align(std.heap.page_size_min) u8 {
+        var base: ?*anyopaque = null;
+        var size = len;
+        const status = windows.ntdll.NtAllocateVirtualMemory(process, @ptrCast(&base), 0, &size, .{ .COMMIT = true, .RESERVE = true }, .{ .READWRITE = true });
+        if (status != .SUCCESS) return error.OutOfMemory;
+        const bytes: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(base.?));
+        return bytes[0..len];
+    }
+
+    fn protect(page: []align(std.heap.page_size_min) u8) bool {
+        var base: ?*anyopaque = page.ptr;
+        var size = page.len;
+        var old: windows.PAGE = undefined;
+        return windows.ntdll.NtProtectVirtualMemory(process, @ptrCast(&base), &size, .{ .NOACCESS = true }, &old) == .SUCCESS;
+    }
+
+    fn free(mapping: []align(std.heap.page_size_min) u8) void {
+        var base: ?*anyopaque = mapping.ptr;
+        var size: usize = 0;
+        _ = windows.ntdll.NtFreeVirtualMemory(process, @ptrCast(&base), &size, .{ .RELEASE = true });
+    }
+
+    extern "kernel32" fn GetCurrentThreadStackLimits(low: *usize, high: *usize) callconv(.winapi) void;
+};
 
 /// The lowest address that the calling thread's own stack may grow to; null when the system does not tell.
 /// Costs a read of /proc/self/maps on Linux, so keep the answer.
@@ -283,6 +317,11 @@ pub fn threadStackBottom() ?usize {
         return @intFromPtr(darwin.pthread_get_stackaddr_np(self)) - darwin.pthread_get_stacksize_np(self);
     }
     if (builtin.os.tag == .linux) return findInMaps(here);
+    if (builtin.os.tag == .windows) {
+        var bounds: [2]usize = undefined;
+        win.GetCurrentThreadStackLimits(&bounds[0], &bounds[1]);
+        return bounds[0];
+    }
     return null;
 }
 
