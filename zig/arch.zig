@@ -31,6 +31,9 @@ pub const initContext = native.initContext;
 pub const switchContext = native.switchContext;
 pub const recordOf = native.recordOf;
 pub const contextOf = native.contextOf;
+/// Whether there is a `callOnStack`.
+pub const can_call_on_stack = @hasDecl(native, "callOnStack");
+pub const callOnStack = native.callOnStack;
 
 test {
     _ = native;

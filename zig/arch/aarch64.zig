@@ -19,7 +19,8 @@
 //!                             | entry's own frame   |        grows downwards
 //!
 //! `start` reads that frame and calls `entry(argument)`. A trace goes on from there at the resumer: by frame pointers through
-//! the link, where the first frame pointer points, and by unwind information, which says the same.
+//! the link, where the first frame pointer points, and by unwind information, which says the same. That calls `start` a signal
+//! frame: debuggers then accept that the resumer's stack may lie below.
 
 const std = @import("std");
 const builtin = @import("builtin");
@@ -78,6 +79,7 @@ pub inline fn contextOf(record: usize) *Context {
 fn start() callconv(.naked) noreturn {
     // For unwinders: link = *(sp + 16), record = *link; the caller's sp is at record - 8, its fp at record, its pc at record + 8.
     if (builtin.unwind_tables != .none or !builtin.strip_debug_info) asm volatile (
+        \\ .cfi_signal_frame
         \\ .cfi_escape 0x0f, 7, 0x8f, 16, 0x06, 0x06, 0x38, 0x1c, 0x06
         \\ .cfi_escape 0x10, 29, 4, 0x8f, 16, 0x06, 0x06
         \\ .cfi_escape 0x10, 30, 6, 0x8f, 16, 0x06, 0x06, 0x38, 0x22
@@ -85,6 +87,28 @@ fn start() callconv(.naked) noreturn {
     asm volatile (
         \\ ldp x1, x0, [sp]
         \\ mov x30, xzr
+        \\ blr x1
+        \\ brk #1
+    );
+}
+
+/// Calls `func(argument)` on the stack whose free part ends at `top`, which is aligned to 16. Unwinding goes on at the caller.
+pub fn callOnStack(top: usize, func: @import("start.zig").Entry, argument: *anyopaque) noreturn {
+    const call: *const fn (usize, @import("start.zig").Entry, *anyopaque) callconv(.c) noreturn = @ptrCast(&callOnStackNaked);
+    call(top, func, argument);
+}
+
+fn callOnStackNaked() callconv(.naked) noreturn {
+    if (builtin.unwind_tables != .none or !builtin.strip_debug_info) asm volatile (
+        \\ .cfi_def_cfa x29, 16
+        \\ .cfi_offset x29, -16
+        \\ .cfi_offset x30, -8
+    );
+    asm volatile (
+        \\ stp x29, x30, [sp, #-16]!
+        \\ mov x29, sp
+        \\ mov sp, x0
+        \\ mov x0, x2
         \\ blr x1
         \\ brk #1
     );

@@ -19,8 +19,8 @@
 //!                             | entry's own frame   |        grows downwards
 //!
 //! `start` reads that frame and calls `entry(argument)`. A trace goes on from there at the resumer: by frame pointers through
-//! the link, where the first frame pointer points, and by unwind information, which says the same. A
-//! frame record lies below its frame pointer here.
+//! the link, where the first frame pointer points, and by unwind information, which says the same. That calls `start` a signal
+//! frame: debuggers then accept that the resumer's stack may lie below. A frame record lies below its frame pointer here.
 
 const std = @import("std");
 const builtin = @import("builtin");
@@ -80,6 +80,7 @@ fn start() callconv(.naked) noreturn {
     // For unwinders: link = *(sp + 16), record = *link; the caller's sp is at record - 24, its fp at record - 16, its pc at
     // record - 8.
     if (builtin.unwind_tables != .none or !builtin.strip_debug_info) asm volatile (
+        \\ .cfi_signal_frame
         \\ .cfi_escape 0x0f, 7, 0x72, 16, 0x06, 0x06, 0x48, 0x1c, 0x06
         \\ .cfi_escape 0x10, 8, 6, 0x72, 16, 0x06, 0x06, 0x40, 0x1c
         \\ .cfi_escape 0x10, 1, 6, 0x72, 16, 0x06, 0x06, 0x38, 0x1c
@@ -88,6 +89,30 @@ fn start() callconv(.naked) noreturn {
         \\ ld t0, 0(sp)
         \\ ld a0, 8(sp)
         \\ jalr t0
+        \\ unimp
+    );
+}
+
+/// Calls `func(argument)` on the stack whose free part ends at `top`, which is aligned to 16. Unwinding goes on at the caller.
+pub fn callOnStack(top: usize, func: @import("start.zig").Entry, argument: *anyopaque) noreturn {
+    const call: *const fn (usize, @import("start.zig").Entry, *anyopaque) callconv(.c) noreturn = @ptrCast(&callOnStackNaked);
+    call(top, func, argument);
+}
+
+fn callOnStackNaked() callconv(.naked) noreturn {
+    if (builtin.unwind_tables != .none or !builtin.strip_debug_info) asm volatile (
+        \\ .cfi_def_cfa s0, 0
+        \\ .cfi_offset s0, -16
+        \\ .cfi_offset ra, -8
+    );
+    asm volatile (
+        \\ addi sp, sp, -16
+        \\ sd ra, 8(sp)
+        \\ sd s0, 0(sp)
+        \\ addi s0, sp, 16
+        \\ mv sp, a0
+        \\ mv a0, a2
+        \\ jalr a1
         \\ unimp
     );
 }

@@ -18,7 +18,8 @@
 //!                             | entry's own frame   |        grows downwards
 //!
 //! `start` reads that frame and calls `entry(argument)`. A trace goes on from there at the resumer: by frame pointers through
-//! the link, where the first frame pointer points, and by unwind information, which says the same.
+//! the link, where the first frame pointer points, and by unwind information, which says the same. That calls `start` a signal
+//! frame: debuggers then accept that the resumer's stack may lie below.
 
 const std = @import("std");
 const builtin = @import("builtin");
@@ -77,16 +78,14 @@ pub inline fn contextOf(record: usize) *Context {
 fn start() callconv(.naked) noreturn {
     if (builtin.unwind_tables != .none or !builtin.strip_debug_info) {
         if (builtin.zig_backend == .stage2_x86_64) {
-            // Zig's own backend knows no escapes, but keeps frame pointers: the link is a frame like any other. It
-            // reads operands from right to left here too.
-            asm volatile (
-                \\ .cfi_def_cfa $16, %%rbp
-                \\ .cfi_offset $-16, %%rbp
-                \\ .cfi_offset $-8, %%rip
+            // Zig's own backend knows no escapes, but keeps frame pointers: the link is a frame like any other.
+            asm volatile (frame_pointer_rules ++
+                    \\ .cfi_offset $-8, %%rip
             );
         } else {
             // link = *(rsp + 16), record = *link; the caller's rsp is at record - 8, its rbp at record, its rip at record + 8.
             asm volatile (
+                \\ .cfi_signal_frame
                 \\ .cfi_escape 0x0f, 7, 0x77, 16, 0x06, 0x06, 0x38, 0x1c, 0x06
                 \\ .cfi_escape 0x10, 6, 4, 0x77, 16, 0x06, 0x06
                 \\ .cfi_escape 0x10, 16, 6, 0x77, 16, 0x06, 0x06, 0x38, 0x22
@@ -97,6 +96,36 @@ fn start() callconv(.naked) noreturn {
         \\ movq 0(%%rsp), %%rax
         \\ movq 8(%%rsp), %%rdi
         \\ callq *%%rax
+        \\ ud2
+    );
+}
+
+/// What unwinders are told of a frame that a frame pointer points to.
+const frame_pointer_rules = if (builtin.zig_backend == .stage2_x86_64)
+    // Zig's own backend reads these operands, too, from right to left.
+    \\ .cfi_def_cfa $16, %%rbp
+    \\ .cfi_offset $-16, %%rbp
+    \\
+else
+    \\ .cfi_def_cfa %%rbp, 16
+    \\ .cfi_offset %%rbp, -16
+    \\
+;
+
+/// Calls `func(argument)` on the stack whose free part ends at `top`, which is aligned to 16. Unwinding goes on at the caller.
+pub fn callOnStack(top: usize, func: @import("start.zig").Entry, argument: *anyopaque) noreturn {
+    const call: *const fn (usize, @import("start.zig").Entry, *anyopaque) callconv(.c) noreturn = @ptrCast(&callOnStackNaked);
+    call(top, func, argument);
+}
+
+fn callOnStackNaked() callconv(.naked) noreturn {
+    if (builtin.unwind_tables != .none or !builtin.strip_debug_info) asm volatile (frame_pointer_rules);
+    asm volatile (
+        \\ pushq %%rbp
+        \\ movq %%rsp, %%rbp
+        \\ movq %%rdi, %%rsp
+        \\ movq %%rdx, %%rdi
+        \\ callq *%%rsi
         \\ ud2
     );
 }
