@@ -177,7 +177,9 @@ fn inlined(pairs: usize) !void {
     };
     var stack: [4096]u8 align(libcoro.stack_alignment) = undefined;
     var pair: Pair = .{};
-    pair.inside = libcoro.arch.initContext(@intFromPtr(&stack) + stack.len, Pair.run, &pair);
+    var link: libcoro.arch.Link = .{};
+    const low = @intFromPtr(&stack);
+    pair.inside = libcoro.arch.initContext(.{ .low = low, .top = low + stack.len, .entry = Pair.run, .argument = &pair, .link = &link });
     for (0..pairs) |_| libcoro.arch.switchContext(&pair.outside, &pair.inside);
 }
 
