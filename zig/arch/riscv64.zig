@@ -370,7 +370,7 @@ noinline fn preserved(from: *Context, to: *const Context, seed: u64) bool {
     return std.meta.eql(want, got);
 }
 
-/// f0 to f10.
+/// f0 to f10. Read by a second asm statement: the compiler would compare floats from memory that it filled before the switch.
 noinline fn firstFloats(from: *Context, to: *const Context, seed: u64) bool {
     const want = pattern(f64, 11, seed);
     var g0: f64 = undefined;
@@ -410,7 +410,33 @@ noinline fn firstFloats(from: *Context, to: *const Context, seed: u64) bool {
         : [values] "{a0}" (&want),
         : .{ .memory = true });
     switchContext(from, to);
-    const got: @TypeOf(want) = .{ g0, g1, g2, g3, g4, g5, g6, g7, g8, g9, g10 };
+    var got: @TypeOf(want) = undefined;
+    asm volatile (
+        \\ fsd f0, 0(a0)
+        \\ fsd f1, 8(a0)
+        \\ fsd f2, 16(a0)
+        \\ fsd f3, 24(a0)
+        \\ fsd f4, 32(a0)
+        \\ fsd f5, 40(a0)
+        \\ fsd f6, 48(a0)
+        \\ fsd f7, 56(a0)
+        \\ fsd f8, 64(a0)
+        \\ fsd f9, 72(a0)
+        \\ fsd f10, 80(a0)
+        :
+        : [got] "{a0}" (&got),
+          [g0] "{f0}" (g0),
+          [g1] "{f1}" (g1),
+          [g2] "{f2}" (g2),
+          [g3] "{f3}" (g3),
+          [g4] "{f4}" (g4),
+          [g5] "{f5}" (g5),
+          [g6] "{f6}" (g6),
+          [g7] "{f7}" (g7),
+          [g8] "{f8}" (g8),
+          [g9] "{f9}" (g9),
+          [g10] "{f10}" (g10),
+        : .{ .memory = true });
     return std.meta.eql(want, got);
 }
 
@@ -454,7 +480,33 @@ noinline fn middleFloats(from: *Context, to: *const Context, seed: u64) bool {
         : [values] "{a0}" (&want),
         : .{ .memory = true });
     switchContext(from, to);
-    const got: @TypeOf(want) = .{ g0, g1, g2, g3, g4, g5, g6, g7, g8, g9, g10 };
+    var got: @TypeOf(want) = undefined;
+    asm volatile (
+        \\ fsd f11, 0(a0)
+        \\ fsd f12, 8(a0)
+        \\ fsd f13, 16(a0)
+        \\ fsd f14, 24(a0)
+        \\ fsd f15, 32(a0)
+        \\ fsd f16, 40(a0)
+        \\ fsd f17, 48(a0)
+        \\ fsd f18, 56(a0)
+        \\ fsd f19, 64(a0)
+        \\ fsd f20, 72(a0)
+        \\ fsd f21, 80(a0)
+        :
+        : [got] "{a0}" (&got),
+          [g0] "{f11}" (g0),
+          [g1] "{f12}" (g1),
+          [g2] "{f13}" (g2),
+          [g3] "{f14}" (g3),
+          [g4] "{f15}" (g4),
+          [g5] "{f16}" (g5),
+          [g6] "{f17}" (g6),
+          [g7] "{f18}" (g7),
+          [g8] "{f19}" (g8),
+          [g9] "{f20}" (g9),
+          [g10] "{f21}" (g10),
+        : .{ .memory = true });
     return std.meta.eql(want, got);
 }
 
@@ -495,7 +547,31 @@ noinline fn lastFloats(from: *Context, to: *const Context, seed: u64) bool {
         : [values] "{a0}" (&want),
         : .{ .memory = true });
     switchContext(from, to);
-    const got: @TypeOf(want) = .{ g0, g1, g2, g3, g4, g5, g6, g7, g8, g9 };
+    var got: @TypeOf(want) = undefined;
+    asm volatile (
+        \\ fsd f22, 0(a0)
+        \\ fsd f23, 8(a0)
+        \\ fsd f24, 16(a0)
+        \\ fsd f25, 24(a0)
+        \\ fsd f26, 32(a0)
+        \\ fsd f27, 40(a0)
+        \\ fsd f28, 48(a0)
+        \\ fsd f29, 56(a0)
+        \\ fsd f30, 64(a0)
+        \\ fsd f31, 72(a0)
+        :
+        : [got] "{a0}" (&got),
+          [g0] "{f22}" (g0),
+          [g1] "{f23}" (g1),
+          [g2] "{f24}" (g2),
+          [g3] "{f25}" (g3),
+          [g4] "{f26}" (g4),
+          [g5] "{f27}" (g5),
+          [g6] "{f28}" (g6),
+          [g7] "{f29}" (g7),
+          [g8] "{f30}" (g8),
+          [g9] "{f31}" (g9),
+        : .{ .memory = true });
     return std.meta.eql(want, got);
 }
 
