@@ -2,8 +2,8 @@
 // code (zig/channel.zig); the values stay here in a table, and native code moves their places in it.
 
 import { checkInteger, checkString } from "./check.ts";
+import { codes } from "./code.ts";
 import { ChannelClosed, ioError } from "./error.ts";
-import { codes } from "./native/abi.ts";
 import { env, lastErrno, library, type Wait } from "./native/env.ts";
 import { Operation, tokenOf } from "./operation.ts";
 import { poke } from "./scheduler.ts";
@@ -144,10 +144,6 @@ class Core<T> {
   error(status: number): Error {
     return status === codes.closed ? new ChannelClosed(this.name) : ioError(status, "channel");
   }
-
-  get receiving(): string {
-    return `receive from channel "${this.name}"`;
-  }
 }
 
 class Send<T> extends Operation<void> {
@@ -185,7 +181,8 @@ class Send<T> extends Operation<void> {
   }
 }
 
-class Recv<T> extends Operation<T | undefined> {
+/** A receive; what its result looks like is the subclass's. */
+abstract class Receive<T, R> extends Operation<R> {
   readonly #core: Core<T>;
 
   constructor(core: Core<T>) {
@@ -193,41 +190,41 @@ class Recv<T> extends Operation<T | undefined> {
     this.#core = core;
   }
 
+  protected abstract received(value: T): R;
+
+  /** The channel is closed and drained. */
+  protected abstract ended(): R;
+
   override begin(wait: Wait): number {
     return library.zc_op_channel_recv(env, this.#core.handle, tokenOf(wait));
   }
 
-  override finish(status: number, _value: number): T | undefined {
-    if (status >= 0) return this.#core.take(status);
-    if (status === codes.closed) return undefined;
+  override finish(status: number, _value: number): R {
+    if (status >= 0) return this.received(this.#core.take(status));
+    if (status === codes.closed) return this.ended();
     throw this.#core.error(status);
   }
 
   override get what(): string {
-    return this.#core.receiving;
+    return `receive from channel "${this.#core.name}"`;
   }
 }
 
+class Recv<T> extends Receive<T, T | undefined> {
+  protected override received(value: T): T {
+    return value;
+  }
+
+  protected override ended(): undefined {}
+}
+
 /** A receive that can tell `undefined` from the end. */
-class Next<T> extends Operation<IteratorResult<T, undefined>> {
-  readonly #core: Core<T>;
-
-  constructor(core: Core<T>) {
-    super();
-    this.#core = core;
+class Next<T> extends Receive<T, IteratorResult<T, undefined>> {
+  protected override received(value: T): IteratorResult<T, undefined> {
+    return { done: false, value };
   }
 
-  override begin(wait: Wait): number {
-    return library.zc_op_channel_recv(env, this.#core.handle, tokenOf(wait));
-  }
-
-  override finish(status: number, _value: number): IteratorResult<T, undefined> {
-    if (status >= 0) return { done: false, value: this.#core.take(status) };
-    if (status === codes.closed) return { done: true, value: undefined };
-    throw this.#core.error(status);
-  }
-
-  override get what(): string {
-    return this.#core.receiving;
+  protected override ended(): IteratorResult<T, undefined> {
+    return { done: true, value: undefined };
   }
 }

@@ -2,10 +2,11 @@
 
 import type { Pointer } from "bun:ffi";
 import { checkInteger, checkString, show } from "./check.ts";
+import { codes } from "./code.ts";
 import type { FrameOptions } from "./coroutine.ts";
 import { ioError } from "./error.ts";
 import { Frame } from "./frame.ts";
-import { codes, layouts } from "./native/abi.ts";
+import { layouts } from "./native/abi.ts";
 import { acquire, env, lastErrno, lastValue, library, release, type Wait } from "./native/env.ts";
 import { poke, state } from "./scheduler.ts";
 import { TCP } from "./tcp.ts";

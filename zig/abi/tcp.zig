@@ -64,8 +64,8 @@ pub const exports = struct {
         return @intCast(socket.take(destination[0..len]));
     }
 
-    /// Sends `len` (1 to 2^31 - 1) bytes from `offset` on. `len`, a negative errno, or `parked`: then the entry says how many
-    /// were sent, perhaps fewer, and the caller sends the rest.
+    /// Sends `len` (1 to 2^31 - 1) bytes from `offset` on. How many were sent, a negative errno, or `parked`: then the entry says how
+    /// many. When it was fewer than `len`, the caller sends the rest.
     pub fn op_tcp_write(env: *Env, handle: Handle, token: u32, bytes: [*]const u8, offset: f64, len: u32) callconv(.c) i32 {
         const socket = env.sockets.get(handle) orelse return code.bad_handle;
         if (!socket.isIdle(&socket.out)) return code.busy;
@@ -104,7 +104,7 @@ pub const exports = struct {
         return 0;
     }
 
-    /// Bit 0: TCP_NODELAY as `on` says. Returns 0 or a negative errno.
+    /// Sets TCP_NODELAY: `on` 1, off 0. Returns 0 or a negative errno.
     pub fn tcp_no_delay(env: *Env, handle: Handle, on: u32) callconv(.c) i32 {
         const socket = env.sockets.get(handle) orelse return code.bad_handle;
         return sys.setOption(socket.fd, std.os.linux.IPPROTO.TCP, std.os.linux.TCP.NODELAY, @intFromBool(on != 0));
