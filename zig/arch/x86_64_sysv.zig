@@ -165,7 +165,8 @@ pub inline fn switchContext(from: *Context, to: *const Context) void {
         : everything);
 }
 
-const has_mask_registers = builtin.cpu.has(.x86, .avx512f);
+/// Zig's own backend knows none, by name or in use.
+const has_mask_registers = builtin.cpu.has(.x86, .avx512f) and builtin.zig_backend != .stage2_x86_64;
 
 const routine =
     \\ leaq 0f(%%rip), %%rax
