@@ -1,12 +1,11 @@
 //! Channel: typed messages between coroutines, first in first out, with backpressure.
 //!
 //! Capacity 0 is a rendezvous: a send is over when a receiver has the value. With capacity n up to n values wait in a
-//! buffer. `startSend` and `startRecv` never block and know nothing of who waits; `send` and `recv` are for
-//! stackful coroutines and park them.
+//! buffer. `send` and `recv` make a stackful coroutine wait; `startSend` and `startRecv` never block and know nothing of who waits.
 //!
 //! Invariants, asserted where it is cheap:
-//!  * Senders wait only while the buffer is full (capacity 0: always full); receivers only while it is empty; so
-//!    never both.
+//!  * Senders wait only while the buffer is full (capacity 0: always full); receivers only while it is empty; so never both,
+//!    but for a `select` that does both on one channel, which never meets itself.
 //!  * A node is decided once: `parked` becomes `ok` or `closed`, and its waiter is woken in that step.
 //!  * Values leave in the order in which their sends began.
 //!  * Closing decides every waiting node; buffered values can still be received.
@@ -16,7 +15,9 @@
 const std = @import("std");
 const assert = std.debug.assert;
 const Allocator = std.mem.Allocator;
+const Executor = @import("executor.zig").Executor;
 const Waiter = @import("waiter.zig").Waiter;
+const perform = @import("wait.zig").perform;
 
 pub const Outcome = enum(u8) { parked, ok, closed };
 
@@ -33,6 +34,15 @@ pub fn Channel(comptime T: type, comptime options: Options) type {
         senders: Waiter.List = .{},
         receivers: Waiter.List = .{},
         closed: bool = false,
+        /// In reports.
+        name: []const u8 = "",
+
+        pub const SendError = error{
+            /// It was closed before the value was taken, which is still the sender's.
+            Closed,
+            /// The buffer could not grow.
+            OutOfMemory,
+        };
 
         /// One wait. It lives in whoever waits, and stays in place while `outcome` is `parked`.
         pub const Node = struct {
@@ -54,8 +64,9 @@ pub fn Channel(comptime T: type, comptime options: Options) type {
 
         const Buffer = if (options.capacity) |n| FixedBuffer(T, n) else GrowingBuffer(T);
 
-        /// For a capacity known at compile time; nothing is allocated.
-        pub fn init() Self {
+        /// For a capacity known at compile time; nothing is allocated. The executor is zigcoro's parameter: who waits here is
+        /// woken through its own coroutine's executor, so null will do.
+        pub fn init(_: ?*Executor) Self {
             comptime assert(options.capacity != null);
             return .{};
         }
@@ -65,6 +76,32 @@ pub fn Channel(comptime T: type, comptime options: Options) type {
         pub fn initCapacity(allocator: Allocator, max: usize) Self {
             comptime assert(options.capacity == null);
             return .{ .buffer = .{ .allocator = allocator, .max = max } };
+        }
+
+        /// Sends, waiting while the buffer is full; with capacity 0 until a receiver has the value. After an error nothing was
+        /// sent. `error.Cancelled`: the coroutine was cancelled while it waited.
+        pub inline fn send(self: *Self, value: T) (SendError || error{Cancelled})!void {
+            return perform(self.sending(value));
+        }
+
+        /// The next value, waiting while there is none. Null: closed and drained, or the coroutine was cancelled; `recvSafe`
+        /// tells which.
+        pub inline fn recv(self: *Self) ?T {
+            return perform(self.receiving()) catch null;
+        }
+
+        /// The same with an error for the cancel. Null: closed and drained.
+        pub inline fn recvSafe(self: *Self) error{Cancelled}!?T {
+            return perform(self.receiving());
+        }
+
+        /// The operations of `send` and `recv`, for `select`.
+        pub inline fn sending(self: *Self, value: T) Send {
+            return .{ .channel = self, .node = .{ .waiter = .{ .wakeFn = undefined }, .value = value } };
+        }
+
+        pub inline fn receiving(self: *Self) Recv {
+            return .{ .channel = self, .node = .{ .waiter = .{ .wakeFn = undefined } } };
         }
 
         /// Nobody may wait any more.
@@ -152,6 +189,88 @@ pub fn Channel(comptime T: type, comptime options: Options) type {
             const value = sender.value;
             sender.decide(.ok);
             return value;
+        }
+
+        /// One send that may wait.
+        pub const Send = struct {
+            channel: *Self,
+            node: Node,
+
+            pub const Result = SendError!void;
+            pub const text = "to send to channel";
+
+            pub inline fn poll(op: *Send) ?Result {
+                const outcome = op.channel.sendNow(op.node.value) catch |err| return err;
+                return resultOf(outcome orelse return null);
+            }
+
+            pub fn park(op: *Send) void {
+                op.channel.parkIn(&op.channel.senders, &op.node);
+            }
+
+            pub fn takeBack(op: *Send) bool {
+                return op.channel.cancelSend(&op.node);
+            }
+
+            pub fn result(op: *Send) ?Result {
+                return resultOf(op.node.outcome);
+            }
+
+            fn resultOf(outcome: Outcome) Result {
+                return if (outcome == .closed) error.Closed else {};
+            }
+
+            pub const subject = InChannel(Send).subject;
+            pub const waiterOf = InChannel(Send).waiterOf;
+            pub const of = InChannel(Send).of;
+        };
+
+        /// One receive that may wait.
+        pub const Recv = struct {
+            channel: *Self,
+            node: Node,
+
+            /// Null: closed and drained.
+            pub const Result = ?T;
+            pub const text = "to receive from channel";
+
+            pub inline fn poll(op: *Recv) ?Result {
+                if (op.channel.recvNow()) |value| return value;
+                return if (op.channel.closed) @as(Result, null) else null;
+            }
+
+            pub fn park(op: *Recv) void {
+                op.channel.parkIn(&op.channel.receivers, &op.node);
+            }
+
+            pub fn takeBack(op: *Recv) bool {
+                return op.channel.cancelRecv(&op.node);
+            }
+
+            pub fn result(op: *Recv) ?Result {
+                return if (op.node.outcome == .closed) @as(Result, null) else op.node.value;
+            }
+
+            pub const subject = InChannel(Recv).subject;
+            pub const waiterOf = InChannel(Recv).waiterOf;
+            pub const of = InChannel(Recv).of;
+        };
+
+        /// What both operations do alike.
+        fn InChannel(comptime Op: type) type {
+            return struct {
+                fn subject(op: *Op) []const u8 {
+                    return op.channel.name;
+                }
+
+                fn waiterOf(op: *Op) *Waiter {
+                    return &op.node.waiter;
+                }
+
+                fn of(w: *Waiter) *Op {
+                    return @alignCast(@fieldParentPtr("node", Node.of(w)));
+                }
+            };
         }
 
         fn parkIn(self: *Self, list: *Waiter.List, node: *Node) void {
@@ -319,7 +438,7 @@ fn modelRun(comptime options: Options, capacity: usize, seed: u64, steps: usize)
     const allocator = std.testing.allocator;
     var prng = std.Random.DefaultPrng.init(seed);
     const random = prng.random();
-    var ch: Ch = if (options.capacity == null) .initCapacity(allocator, capacity) else .init();
+    var ch: Ch = if (options.capacity == null) .initCapacity(allocator, capacity) else .init(null);
     defer ch.deinit();
     defer ch.close();
 

@@ -1,10 +1,5 @@
-//! Coroutines on their own stacks: create, resume, suspend, park, finish. The raw layer is `Coro`; the typed layer is
-//! `xasync`, `CoroT` and the other names of zigcoro, which stand on it.
-//!
-//!     const frame = try xasync(count, .{3}, null);   // runs to the first suspend
-//!     xresume(frame);                                // goes on there, until the next
-//!     const total = xawait(frame);                   // waits until it has returned
-//!     frame.deinit();                                // gives the stack back
+//! Coroutines on their own stacks: create, resume, suspend, finish. This is the raw layer, which knows no types; `xasync`, `CoroT`
+//! and the other names of zigcoro (frame.zig) stand on it, and so does waiting (wait.zig).
 //!
 //! Resuming is asymmetric: a coroutine suspends to whoever resumed it last. The thread's own stack is the root, a
 //! coroutine that cannot suspend. A coroutine belongs to the thread that created it and never leaves it.
@@ -23,6 +18,7 @@
 //!  * `active` are exactly the root, the current coroutine and the chain of its resumers; all others are `start`,
 //!    `suspended` or `done`.
 //!  * Nothing is resumed from inside a wake: a wake queues.
+//!  * Every coroutine is in its thread's list of live ones from creation to `deinit`.
 //!
 //! Misuse is an error from `tryResume` and the `Safe` functions, and a panic that names the coroutine from the others.
 //! Such panics happen on the thread's own stack, which has room for a trace.
@@ -35,6 +31,8 @@ const arch = @import("arch.zig");
 const overflow = @import("overflow.zig");
 const stacks = @import("stack.zig");
 const Executor = @import("executor.zig").Executor;
+const Scope = @import("cancel.zig").Scope;
+const Wait = @import("wait.zig").Wait;
 const Waiter = @import("waiter.zig").Waiter;
 
 pub const stack_alignment = stacks.alignment;
@@ -57,6 +55,8 @@ pub const SuspendError = error{
     SuspendFromRoot,
     /// The canary at the bottom of the stack is gone; memory below may be damaged.
     StackOverflow,
+    /// The coroutine was asked to end (cancel.zig).
+    Cancelled,
 };
 
 pub const CreateError = stacks.Error || error{
@@ -65,10 +65,6 @@ pub const CreateError = stacks.Error || error{
     /// No stack was passed, and the Env has neither a pool nor an allocator.
     NoStackSource,
 };
-
-// ---------------------------------------------------------------------------------------------------------------------
-// The raw layer
-// ---------------------------------------------------------------------------------------------------------------------
 
 /// A coroutine of any type. It lies at the top of its own stack.
 pub const Coro = struct {
@@ -84,13 +80,21 @@ pub const Coro = struct {
     storage: ?*anyopaque,
     /// Where wakes are queued. Null: whoever created it resumes it.
     executor: ?*Executor,
-    /// What it waits for inside `park`.
-    parked: ?*Waiter = null,
+    task: Executor.Task = .{ .kind = .coro },
+    /// What it is suspended in, when that is a wait.
+    parked: ?*Wait = null,
     /// Who waits for it to return.
     joiners: Waiter.List = .{},
-    queue: ?*Executor.Queue = null,
-    queue_next: ?*Coro = null,
-    queue_prev: ?*Coro = null,
+    /// Called once on the resumer's stack after it has returned; may destroy it.
+    finishedFn: ?*const fn (*Coro) void = null,
+    /// Requests to end early: its own, and those of the parts it is in, innermost first (cancel.zig).
+    scope: Scope = .{},
+    scopes: ?*Scope = null,
+    /// Whose request was delivered last.
+    cancelled_by: ?*Scope = null,
+    /// The thread's live coroutines.
+    next_live: ?*Coro = null,
+    prev_live: ?*Coro = null,
     name_len: u8 = 0,
     name_buffer: [max_name_len]u8 = undefined,
 
@@ -134,16 +138,22 @@ pub const Coro = struct {
         co.setName(name_);
         // Read first: a write would commit the page.
         if (co.canaryWord().* != co.canary) co.canaryWord().* = co.canary;
+        if (thread.live) |first| first.prev_live = co;
+        co.next_live = thread.live;
+        thread.live = co;
         return co;
     }
 
-    /// Gives the stack back and runs nothing. Legal unless it is active, somebody awaits it, or it is parked and its
-    /// waiter may still be woken; those panic. `co` is gone after it.
+    /// Gives the stack back and runs nothing of the body, no `defer` either; what it waits for is taken back. Panics when it is
+    /// active, when somebody awaits it, or when it waits for what only the kernel can end: cancel and await it first. `co` is
+    /// gone after it.
     pub fn deinit(co: *Coro) void {
         if (co.status == .active) fail(.deinit_active, co);
         if (!co.joiners.isEmpty()) fail(.deinit_awaited, co);
-        if (co.parked) |w| if (w.state == .armed) fail(.deinit_parked, co);
-        if (co.queue) |queue| queue.remove(co);
+        if (co.parked) |wait| if (!wait.abandon()) fail(.deinit_parked, co);
+        if (co.task.queue) |queue| queue.remove(&co.task);
+        if (co.prev_live) |prev| prev.next_live = co.next_live else co.thread.live = co.next_live;
+        if (co.next_live) |next| next.prev_live = co.prev_live;
         const stack = co.stack;
         stack.release();
     }
@@ -167,7 +177,7 @@ pub const Coro = struct {
         const thread = co.thread;
         if (builtin.mode == .Debug) assert(thread == Thread.get());
         const from = thread.current.?;
-        if (co.queue) |queue| queue.remove(co);
+        if (co.task.queue) |queue| queue.remove(&co.task);
         co.link.frame = arch.recordOf(&from.context);
         co.status = .active;
         thread.current = co;
@@ -189,61 +199,6 @@ pub const Coro = struct {
         arch.switchContext(&co.context, &to.context);
     }
 
-    /// Suspends the current coroutine until `w`, armed before, is woken; returns at once when it was woken meanwhile.
-    /// The waker's `wakeFn` must end in `co.woken(w)`. A resume by hand does not end the wait. On the root it ticks the
-    /// thread's executor instead, and panics when nothing is left that could wake it.
-    pub fn park(co: *Coro, w: *Waiter) void {
-        assert(w.state != .idle);
-        if (co.isRoot()) return co.parkRoot(w);
-        while (w.state == .armed) {
-            co.parked = w;
-            co.@"suspend"();
-        }
-        co.parked = null;
-    }
-
-    fn parkRoot(root: *Coro, w: *Waiter) void {
-        while (w.state == .armed) {
-            const exec = root.thread.env.executor orelse fail(.asleep, root);
-            if (exec.tick()) continue;
-            const waitFn = exec.waitFn orelse fail(.asleep, root);
-            if (!waitFn(exec) and w.state == .armed and exec.isEmpty()) fail(.asleep, root);
-        }
-    }
-
-    /// What the `wakeFn` of a waiter does for the coroutine that parks on it: queues it, if it is parked by now.
-    pub fn woken(co: *Coro, w: *Waiter) void {
-        if (co.parked != w) return;
-        co.parked = null;
-        if (co.executor) |exec| exec.runSoon(co);
-    }
-
-    /// Suspends the current coroutine until `co` has returned.
-    pub fn join(co: *Coro) void {
-        if (co.status == .done) return;
-        const me = co.thread.current.?;
-        if (me == co) fail(.await_self, co);
-        var wait: Wait = .init(me);
-        wait.waiter.arm();
-        co.joiners.push(&wait.waiter);
-        me.park(&wait.waiter);
-    }
-
-    /// A waiter for a coroutine that waits for one thing.
-    pub const Wait = struct {
-        waiter: Waiter = .{ .wakeFn = wake },
-        co: *Coro,
-
-        pub fn init(co: *Coro) Wait {
-            return .{ .co = co };
-        }
-
-        fn wake(w: *Waiter) void {
-            const wait: *Wait = @fieldParentPtr("waiter", w);
-            wait.co.woken(w);
-        }
-    };
-
     /// First on the new stack.
     fn main(argument: *anyopaque) callconv(.c) noreturn {
         const co: *Coro = @ptrCast(@alignCast(argument));
@@ -257,7 +212,8 @@ pub const Coro = struct {
         co.status = .done;
         // A wake queues; nothing else runs before the switch.
         while (co.joiners.pop()) |w| w.wake();
-        if (co.queue) |queue| queue.remove(co);
+        if (co.task.queue) |queue| queue.remove(&co.task);
+        if (co.finishedFn) |func| co.thread.after = .{ .func = @ptrCast(func), .data = co };
         co.switchOut();
         unreachable; // a finished coroutine is never resumed
     }
@@ -315,9 +271,13 @@ pub const Thread = struct {
     /// To do on the resumer's stack once the running coroutine has suspended.
     after: ?After = null,
     env: Env = .{},
+    /// The coroutines that exist here, the newest first, without the root.
+    live: ?*Coro = null,
     root: Coro = undefined,
     failure: Failure = undefined,
     root_bottom: ?usize = null,
+    /// Where the last select began (select.zig).
+    select_turn: usize = 0,
 
     const After = struct {
         func: *const fn (*anyopaque) void,
@@ -357,7 +317,22 @@ const Failure = struct {
     kind: Kind,
     co: *Coro,
 
-    const Kind = enum { resume_misuse, deinit_active, deinit_awaited, deinit_parked, overflow, asleep, await_self, suspend_root, no_value, no_result, wrong_type };
+    const Kind = enum {
+        resume_misuse,
+        deinit_active,
+        deinit_awaited,
+        deinit_parked,
+        overflow,
+        asleep,
+        wait_in_tick,
+        await_self,
+        suspend_root,
+        no_clock,
+        no_value,
+        no_result,
+        wrong_type,
+        not_owner,
+    };
 
     fn report(data: *anyopaque) void {
         const failure: *Failure = @ptrCast(@alignCast(data));
@@ -370,23 +345,29 @@ const Failure = struct {
             }),
             .deinit_active => std.debug.panic("cannot destroy coroutine \"{s}\": it is running", .{name}),
             .deinit_awaited => std.debug.panic("cannot destroy coroutine \"{s}\": another awaits it", .{name}),
-            .deinit_parked => std.debug.panic("cannot destroy coroutine \"{s}\": it is parked and may still be woken", .{name}),
+            .deinit_parked => std.debug.panic("cannot destroy coroutine \"{s}\": the kernel has not finished what it waits for; cancel and await it first", .{name}),
             .overflow => overflow.end(name, co.stack.memory.len),
-            .asleep => std.debug.panic("\"{s}\" waits and all coroutines are asleep", .{name}),
+            .asleep => {
+                std.debug.print("zigcoro: all coroutines are asleep\n{f}", .{@import("report.zig").List{ .thread = co.thread }});
+                std.debug.panic("all coroutines are asleep, and \"{s}\" waits", .{name});
+            },
+            .wait_in_tick => std.debug.panic("cannot wait on the thread's own stack inside a tick: only a coroutine can, or a function that no tick calls", .{}),
             .await_self => std.debug.panic("coroutine \"{s}\" cannot await itself", .{name}),
             .suspend_root => std.debug.panic("cannot suspend \"{s}\": only a coroutine can suspend", .{name}),
+            .no_clock => std.debug.panic("\"{s}\" cannot sleep: its executor knows no time; asyncio.Executor's does", .{name}),
             .no_value => std.debug.panic("coroutine \"{s}\" has no such value: it {s}", .{
                 name,
                 if (co.status == .done) "has finished" else "was switched to or from without one",
             }),
             .no_result => std.debug.panic("coroutine \"{s}\" has not returned yet", .{name}),
             .wrong_type => std.debug.panic("xyield of another type in coroutine \"{s}\"", .{name}),
+            .not_owner => std.debug.panic("\"{s}\" cannot unlock a mutex that it has not locked", .{name}),
         }
     }
 };
 
 /// Panics about `co` on the thread's own stack: a coroutine's stack may be too small to print from, or be broken.
-noinline fn fail(kind: Failure.Kind, co: *Coro) noreturn {
+pub noinline fn fail(kind: Failure.Kind, co: *Coro) noreturn {
     @branchHint(.cold);
     const thread = co.thread;
     const current = thread.current.?;
@@ -400,10 +381,6 @@ noinline fn fail(kind: Failure.Kind, co: *Coro) noreturn {
     Failure.report(&thread.failure);
     unreachable;
 }
-
-// ---------------------------------------------------------------------------------------------------------------------
-// The typed layer
-// ---------------------------------------------------------------------------------------------------------------------
 
 /// What coroutines of this thread get when they do not say otherwise.
 pub const Env = struct {
@@ -427,22 +404,6 @@ pub fn getEnv() *Env {
     return &Thread.get().env;
 }
 
-/// Memory for a stack, the default size when `size` is null. The caller frees it after the coroutine is destroyed.
-pub fn stackAlloc(allocator: std.mem.Allocator, size: ?usize) error{OutOfMemory}!StackT {
-    return allocator.alignedAlloc(u8, .fromByteUnits(stack_alignment), size orelse default_stack_size);
-}
-
-/// Bytes left below the caller on the stack it runs on, be that a coroutine's or the thread's own; 0 when it is used up
-/// or, for the thread's own, when the system does not tell.
-pub noinline fn remainingStackSize() usize {
-    const here = @frameAddress();
-    const thread = Thread.get();
-    const co = thread.current.?;
-    if (!co.isRoot()) return here -| @intFromPtr(co.stack.memory.ptr);
-    if (thread.root_bottom == null) thread.root_bottom = stacks.threadStackBottom() orelse return 0;
-    return here -| thread.root_bottom.?;
-}
-
 /// True in a coroutine, false on the thread's own stack.
 pub fn inCoro() bool {
     return !xframe().isRoot();
@@ -451,222 +412,6 @@ pub fn inCoro() bool {
 /// The current coroutine; the root's when in none.
 pub inline fn xframe() Frame {
     return Thread.get().current.?;
-}
-
-/// Runs `frame`, a Frame or FrameT, until it suspends or returns. Resuming oneself returns at once. Panics when it has
-/// finished or waits for what it resumed itself.
-pub inline fn xresume(frame: anytype) void {
-    const co: *Coro = frame.frame();
-    if (co == co.thread.current) return;
-    co.@"resume"();
-}
-
-/// The same with an error instead of a panic.
-pub fn xresumeSafe(frame: anytype) ResumeError!void {
-    const co: *Coro = frame.frame();
-    if (co == co.thread.current) return;
-    return co.tryResume();
-}
-
-/// Goes back to the resumer of the current coroutine, until resumed again. Panics outside a coroutine.
-pub inline fn xsuspend() void {
-    const co = xframe();
-    if (co.isRoot()) fail(.suspend_root, co);
-    co.@"suspend"();
-}
-
-/// The same with an error instead of a panic.
-pub fn xsuspendSafe() SuspendError!void {
-    const co = xframe();
-    if (co.isRoot()) return error.SuspendFromRoot;
-    if (co.canaryWord().* != co.canary) return error.StackOverflow;
-    co.@"suspend"();
-}
-
-/// Suspends and then calls `func` with `args` on the resumer's stack, where it may hand the suspended coroutine to
-/// whoever will resume it, or resume it at once.
-pub fn xsuspendBlock(comptime func: anytype, args: anytype) void {
-    const Block = struct {
-        args: @TypeOf(args),
-
-        fn run(data: *anyopaque) void {
-            const block: *@This() = @ptrCast(@alignCast(data));
-            @call(.auto, func, block.args);
-        }
-    };
-    const co = xframe();
-    if (co.isRoot()) fail(.suspend_root, co);
-    var block: Block = .{ .args = args };
-    co.thread.after = .{ .func = Block.run, .data = &block };
-    co.@"suspend"();
-}
-
-/// Creates a coroutine and runs it to its first suspend. `stack` is null (the Env's default size), a size in bytes, or
-/// memory that stays the caller's. The result is destroyed with `deinit`, whether it has finished or not.
-pub fn xasync(comptime func: anytype, args: anytype, stack: anytype) CreateError!FrameT(func, asyncOptions(func, @TypeOf(args))) {
-    const frame = try FrameT(func, asyncOptions(func, @TypeOf(args))).init(args, stack);
-    xresume(frame);
-    return frame;
-}
-
-/// A generic function has no argument types but those of the call.
-fn asyncOptions(comptime func: anytype, comptime Args: type) CoroOptions {
-    return .{ .ArgsT = if (@typeInfo(@TypeOf(func)).@"fn".is_generic) Args else null };
-}
-
-/// Waits until `frame` has returned and gives what it returned; any number may await the same frame. In a coroutine it
-/// suspends. On the thread's own stack it ticks the Env's executor, and panics when nothing is left to run.
-pub fn xawait(frame: anytype) @TypeOf(frame).ReturnT {
-    frame.frame().join();
-    return frame.xreturned();
-}
-
-/// The type of a coroutine that runs `func`; see `CoroT`.
-pub const FrameT = CoroT;
-
-/// The type of a coroutine that runs `func`, with the types of the values that it yields and that are injected into it.
-/// A value of this type is a handle: copy it freely.
-///
-/// Outside:  init -> xnextStart -> xnext ... -> xnextEnd -> xreturned -> deinit
-/// Inside:   injected = xyield(yielded)
-pub fn CoroT(comptime func: anytype, comptime options: CoroOptions) type {
-    return struct {
-        co: Frame,
-
-        const Self = @This();
-        pub const YieldT = options.YieldT;
-        pub const InjectT = options.InjectT;
-        pub const ArgsT = options.ArgsT orelse std.meta.ArgsTuple(@TypeOf(func));
-        pub const ReturnT = @TypeOf(@call(.auto, func, @as(ArgsT, undefined)));
-
-        const Storage = struct {
-            args: ArgsT,
-            value: Value = .none,
-
-            const Value = union(enum) {
-                none,
-                yielded: YieldT,
-                injected: InjectT,
-                returned: ReturnT,
-            };
-        };
-
-        /// A coroutine that has not started. `stack` as for `xasync`.
-        pub fn init(args: anytype, stack: anytype) CreateError!Self {
-            const from = try getStack(stack);
-            errdefer from.release();
-            const co = try Coro.place(from, run, null, options.name, @sizeOf(Storage) + @alignOf(Storage));
-            const storage = storageOf(co);
-            storage.* = .{ .args = undefined };
-            inline for (&storage.args, args) |*to, arg| if (@TypeOf(to.*) != comptime_int) {
-                to.* = arg;
-            };
-            return .{ .co = co };
-        }
-
-        /// The handle of a coroutine that was created with this type.
-        pub fn wrap(co: Frame) Self {
-            if (co.entry != &run) fail(.wrong_type, co);
-            return .{ .co = co };
-        }
-
-        /// Gives the stack back, started or not, finished or not. Runs nothing.
-        pub fn deinit(self: Self) void {
-            self.co.deinit();
-        }
-
-        pub fn status(self: Self) Status {
-            return self.co.status;
-        }
-
-        pub inline fn frame(self: Self) Frame {
-            return self.co;
-        }
-
-        /// Runs to the first yield and gives the value yielded.
-        pub fn xnextStart(self: Self) YieldT {
-            self.co.@"resume"();
-            return self.taken(.yielded);
-        }
-
-        /// Injects a value, runs to the next yield and gives the value yielded.
-        pub fn xnext(self: Self, value: InjectT) YieldT {
-            storageOf(self.co).value = .{ .injected = value };
-            self.co.@"resume"();
-            return self.taken(.yielded);
-        }
-
-        /// Injects a value, runs to the end and gives the value returned.
-        pub fn xnextEnd(self: Self, value: InjectT) ReturnT {
-            storageOf(self.co).value = .{ .injected = value };
-            self.co.@"resume"();
-            return self.xreturned();
-        }
-
-        /// Inside the coroutine: suspends with a value for the resumer and gives the value injected.
-        pub fn xyield(value: YieldT) InjectT {
-            const co = xframe();
-            if (co.isRoot()) fail(.suspend_root, co);
-            if (co.entry != &run) fail(.wrong_type, co);
-            const storage = storageOf(co);
-            storage.value = .{ .yielded = value };
-            co.@"suspend"();
-            return (Self{ .co = co }).taken(.injected);
-        }
-
-        /// What it returned. It must have finished.
-        pub fn xreturned(self: Self) ReturnT {
-            if (self.co.status != .done) fail(.no_result, self.co);
-            return storageOf(self.co).value.returned;
-        }
-
-        fn taken(self: Self, comptime tag: std.meta.Tag(Storage.Value)) @FieldType(Storage.Value, @tagName(tag)) {
-            const value = &storageOf(self.co).value;
-            if (@FieldType(Storage.Value, @tagName(tag)) == void) return;
-            if (value.* != tag) fail(.no_value, self.co);
-            return @field(value, @tagName(tag));
-        }
-
-        fn storageOf(co: *Coro) *Storage {
-            return @ptrFromInt(std.mem.alignBackward(usize, @intFromPtr(co) - @sizeOf(Storage), @alignOf(Storage)));
-        }
-
-        fn run(co: *Coro) void {
-            const storage = storageOf(co);
-            const result = @call(.auto, func, storage.args);
-            storage.value = .{ .returned = result };
-        }
-    };
-}
-
-pub const CoroOptions = struct {
-    /// What `xyield` hands to the resumer.
-    YieldT: type = void,
-    /// What the resumer hands to `xyield`.
-    InjectT: type = void,
-    /// A tuple; null: the function's own parameters.
-    ArgsT: ?type = null,
-    /// In messages and traces.
-    name: []const u8 = "coroutine",
-};
-
-/// A stack from what `xasync` accepts.
-fn getStack(stack: anytype) CreateError!stacks.Stack {
-    const T = @TypeOf(stack);
-    return switch (@typeInfo(T)) {
-        .null => defaultStack(null),
-        .int, .comptime_int => defaultStack(stack),
-        .optional => if (stack) |given| getStack(given) else defaultStack(null),
-        else => .fromMemory(stack),
-    };
-}
-
-fn defaultStack(size: ?usize) CreateError!stacks.Stack {
-    const env = getEnv();
-    const bytes = size orelse env.default_stack_size orelse default_stack_size;
-    if (env.pool) |pool| return pool.acquire(bytes);
-    if (env.stack_allocator) |allocator| return .fromAllocator(allocator, bytes);
-    return error.NoStackSource;
 }
 
 test {

@@ -11,8 +11,9 @@ const Status = coro.Status;
 const Frame = coro.Frame;
 const StackT = coro.StackT;
 const Env = coro.Env;
-const CoroT = coro.CoroT;
-const FrameT = coro.FrameT;
+const frame_ = @import("frame.zig");
+const CoroT = frame_.CoroT;
+const FrameT = frame_.FrameT;
 const CreateError = coro.CreateError;
 const ResumeError = coro.ResumeError;
 const SuspendError = coro.SuspendError;
@@ -20,18 +21,17 @@ const default_stack_size = coro.default_stack_size;
 const stack_alignment = coro.stack_alignment;
 const inCoro = coro.inCoro;
 const initEnv = coro.initEnv;
-const remainingStackSize = coro.remainingStackSize;
-const stackAlloc = coro.stackAlloc;
-const xasync = coro.xasync;
-const xawait = coro.xawait;
+const remainingStackSize = frame_.remainingStackSize;
+const stackAlloc = frame_.stackAlloc;
+const xasync = frame_.xasync;
+const xawait = frame_.xawait;
 const xframe = coro.xframe;
-const xresume = coro.xresume;
-const xresumeSafe = coro.xresumeSafe;
-const xsuspend = coro.xsuspend;
-const xsuspendBlock = coro.xsuspendBlock;
-const xsuspendSafe = coro.xsuspendSafe;
+const xresume = frame_.xresume;
+const xresumeSafe = frame_.xresumeSafe;
+const xsuspend = frame_.xsuspend;
+const xsuspendBlock = frame_.xsuspendBlock;
+const xsuspendSafe = frame_.xsuspendSafe;
 const Executor = @import("executor.zig").Executor;
-const Waiter = @import("waiter.zig").Waiter;
 const child_process = @import("child.zig");
 const testing = std.testing;
 
@@ -314,50 +314,6 @@ test "without an executor an awaiter goes on when it is resumed by hand" {
     try testing.expectEqual(14, results.items[0]);
 }
 
-test "a wake before the park is not lost" {
-    const Body = struct {
-        fn run(passed: *bool) void {
-            var wait: Coro.Wait = .init(xframe());
-            wait.waiter.arm();
-            wait.waiter.wake();
-            xframe().park(&wait.waiter);
-            passed.* = true;
-        }
-    };
-    var env: TestEnv = .{};
-    env.setUp();
-    defer env.tearDown();
-    var passed = false;
-    const frame = try xasync(Body.run, .{&passed}, null);
-    defer frame.deinit();
-    try testing.expect(passed);
-    try testing.expect(env.executor.isEmpty());
-}
-
-test "the root parks by ticking, and asks for events when nothing is ready" {
-    const Source = struct {
-        executor: Executor = .init(),
-        waiter: ?*Waiter = null,
-        asked: u32 = 0,
-
-        fn waitForEvent(exec: *Executor) bool {
-            const source: *@This() = @fieldParentPtr("executor", exec);
-            source.asked += 1;
-            if (source.asked == 3) source.waiter.?.wake();
-            return true;
-        }
-    };
-    var source: Source = .{};
-    source.executor.waitFn = Source.waitForEvent;
-    initEnv(.{ .executor = &source.executor });
-    defer initEnv(.{});
-    var wait: Coro.Wait = .init(xframe());
-    wait.waiter.arm();
-    source.waiter = &wait.waiter;
-    xframe().park(&wait.waiter);
-    try testing.expectEqual(3, source.asked);
-}
-
 test "a coroutine can be destroyed before it starts, while suspended, while queued, and after" {
     var env: TestEnv = .{};
     env.setUp();
@@ -618,7 +574,7 @@ fn randomSchedule(seed: u64) !void {
             const co = each.co orelse continue;
             try testing.expectEqual(each.expected, each.ran);
             try testing.expectEqual(each.status(), co.status);
-            try testing.expectEqual(each.queued, co.queue != null);
+            try testing.expectEqual(each.queued, co.task.queue != null);
         }
     }
 }
@@ -678,8 +634,12 @@ test "misuse panics with the coroutine's name, from inside a coroutine too" {
         }
         fn awaitSelf() anyerror!void {
             env.setUp();
-            (try Coro.init(&env.pool, 4096, Coro.join, null, "narcissus")).@"resume"();
+            (try Coro.init(&env.pool, 4096, awaitFrame, null, "narcissus")).@"resume"();
         }
+        fn awaitFrame(co: *Coro) void {
+            xawait(FrameT(nothing_, .{}){ .co = co });
+        }
+        fn nothing_() void {}
         fn noValue() anyerror!void {
             env.setUp();
             const it: Iter = try .init(.{100}, null);
@@ -706,9 +666,9 @@ test "misuse panics with the coroutine's name, from inside a coroutine too" {
     try expectPanic(Misuse.suspendRoot, "cannot suspend \"root\": only a coroutine can suspend");
     try expectPanic(Misuse.destroySelf, "cannot destroy coroutine \"ouroboros\": it is running");
     try expectPanic(Misuse.overflow, "coroutine \"pump 17\" overflowed its 4096-byte stack");
-    try expectPanic(Misuse.deadlock, "\"root\" waits and all coroutines are asleep");
+    try expectPanic(Misuse.deadlock, "all coroutines are asleep, and \"root\" waits");
     try expectPanic(Misuse.awaitSelf, "coroutine \"narcissus\" cannot await itself");
-    try expectPanic(Misuse.noValue, "coroutine \"coroutine\" has no such value: it has finished");
-    try expectPanic(Misuse.noResult, "coroutine \"coroutine\" has not returned yet");
+    try expectPanic(Misuse.noValue, "coroutine \"iterate\" has no such value: it has finished");
+    try expectPanic(Misuse.noResult, "coroutine \"iterate\" has not returned yet");
     try expectPanic(Misuse.wrongYield, "xyield of another type in coroutine \"stranger\"");
 }

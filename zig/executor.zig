@@ -1,5 +1,5 @@
-//! Executor: the queue of coroutines that are ready to run. Resuming happens here, from the queue, and nowhere inside
-//! an event's callback.
+//! Executor: the queue of what is ready to run: coroutines, and callbacks as zigcoro has them. Resuming happens here, from
+//! the queue, and nowhere inside an event's callback.
 //!
 //! Invariants:
 //!  * A coroutine is in at most one queue, once. Queueing it again changes nothing.
@@ -12,28 +12,39 @@
 const std = @import("std");
 const assert = std.debug.assert;
 const Coro = @import("coro.zig").Coro;
+const Sleepers = @import("sleep.zig").Sleepers;
 
 pub const Executor = struct {
     ready: Queue = .{},
     /// What the running tick has still to run.
     batch: Queue = .{},
     ticking: bool = false,
-    /// Called by `Coro.park` on the thread's own stack when nothing is ready: waits for an event, queues what it woke
-    /// and says whether anything can still happen. Null: nothing can.
-    waitFn: ?*const fn (*Executor) bool = null,
+    /// Whose events it lives on; null: nothing but its own queue.
+    source: ?*Source = null,
+    /// Where sleeps and time limits wait; null: nothing here knows the time.
+    sleepers: ?*Sleepers = null,
+
+    /// An event loop, as its executor sees it.
+    pub const Source = struct {
+        /// Collects events and queues what they woke. With `wait` it sleeps until there is one. False: nothing is in flight,
+        /// so none can ever come.
+        pollFn: *const fn (*Source, wait: bool) bool,
+    };
 
     pub fn init() Executor {
         return .{};
     }
 
-    /// Resumes `co` in the next tick. A running coroutine may queue itself and then suspend: that lets others run.
-    pub fn runSoon(exec: *Executor, co: *Coro) void {
-        assert(co.status != .done);
-        if (co.queue != null) return;
-        exec.ready.push(co);
+    /// Runs `it` in the next tick: a Frame or a FrameT is resumed, a `*Func` is called. A running coroutine may queue itself
+    /// and then suspend: that lets others run.
+    pub fn runSoon(exec: *Executor, it: anytype) void {
+        if (@TypeOf(it) == *Func) return exec.ready.pushNew(&it.task);
+        const co: *Coro = it.frame();
+        assert(co.status != .done and !co.isRoot());
+        exec.ready.pushNew(&co.task);
     }
 
-    /// Runs each coroutine that is ready now, once. False: none was. Inside a tick it does nothing.
+    /// Runs each task that is ready now, once. False: none was. Inside a tick it does nothing.
     pub fn tick(exec: *Executor) bool {
         if (exec.ticking or exec.ready.head == null) return false;
         exec.ticking = true;
@@ -42,10 +53,10 @@ pub const Executor = struct {
         exec.batch = exec.ready;
         exec.ready = .{};
         var at = exec.batch.head;
-        while (at) |co| : (at = co.queue_next) co.queue = &exec.batch;
-        while (exec.batch.head) |co| {
-            exec.batch.remove(co);
-            co.@"resume"();
+        while (at) |task| : (at = task.next) task.queue = &exec.batch;
+        while (exec.batch.head) |task| {
+            exec.batch.remove(task);
+            task.run();
         }
         return true;
     }
@@ -55,25 +66,76 @@ pub const Executor = struct {
         return exec.ready.head == null;
     }
 
-    /// Intrusive, first in first out; the links are the coroutine's `queue` fields.
-    pub const Queue = struct {
-        head: ?*Coro = null,
-        tail: ?*Coro = null,
+    /// Runs what is ready until `isOver(context)`, sleeping for events where nothing is. False: it is not over, nothing is
+    /// ready and nothing in flight, so nothing can ever happen. Only on the thread's own stack, outside ticks.
+    pub fn runUntil(exec: *Executor, context: anytype, comptime isOver: fn (@TypeOf(context)) bool) bool {
+        assert(!exec.ticking);
+        var ticks: u32 = 0;
+        while (!isOver(context)) {
+            if (exec.tick()) {
+                ticks += 1;
+                // Who is always ready must not starve who waits for an event.
+                if (ticks % ticks_per_poll == 0) if (exec.source) |source| {
+                    _ = source.pollFn(source, false);
+                };
+                continue;
+            }
+            const source = exec.source orelse return false;
+            if (!source.pollFn(source, true) and exec.isEmpty()) return isOver(context);
+        }
+        return true;
+    }
 
-        fn push(queue: *Queue, co: *Coro) void {
-            assert(co.queue == null);
-            co.queue = queue;
-            co.queue_next = null;
-            co.queue_prev = queue.tail;
-            if (queue.tail) |tail| tail.queue_next = co else queue.head = co;
-            queue.tail = co;
+    const ticks_per_poll = 64;
+
+    /// A callback to queue, as zigcoro has it. It stays in place until it has run, and may be queued again then.
+    pub const Func = struct {
+        task: Task = .{ .kind = .func },
+        func: *const fn (userdata: ?*anyopaque) void,
+        userdata: ?*anyopaque = null,
+
+        pub fn init(func: *const fn (userdata: ?*anyopaque) void, userdata: ?*anyopaque) Func {
+            return .{ .func = func, .userdata = userdata };
+        }
+    };
+
+    /// A place in a queue, embedded in what is queued.
+    pub const Task = struct {
+        queue: ?*Queue = null,
+        next: ?*Task = null,
+        prev: ?*Task = null,
+        kind: enum(u8) { coro, func },
+
+        inline fn run(task: *Task) void {
+            switch (task.kind) {
+                .coro => @as(*Coro, @alignCast(@fieldParentPtr("task", task))).@"resume"(),
+                .func => {
+                    const func: *Func = @alignCast(@fieldParentPtr("task", task));
+                    func.func(func.userdata);
+                },
+            }
+        }
+    };
+
+    /// Intrusive, first in first out.
+    pub const Queue = struct {
+        head: ?*Task = null,
+        tail: ?*Task = null,
+
+        fn pushNew(queue: *Queue, task: *Task) void {
+            if (task.queue != null) return;
+            task.queue = queue;
+            task.next = null;
+            task.prev = queue.tail;
+            if (queue.tail) |tail| tail.next = task else queue.head = task;
+            queue.tail = task;
         }
 
-        pub noinline fn remove(queue: *Queue, co: *Coro) void {
-            assert(co.queue == queue);
-            if (co.queue_prev) |prev| prev.queue_next = co.queue_next else queue.head = co.queue_next;
-            if (co.queue_next) |next| next.queue_prev = co.queue_prev else queue.tail = co.queue_prev;
-            co.queue = null;
+        pub noinline fn remove(queue: *Queue, task: *Task) void {
+            assert(task.queue == queue);
+            if (task.prev) |prev| prev.next = task.next else queue.head = task.next;
+            if (task.next) |next| next.prev = task.prev else queue.tail = task.prev;
+            task.queue = null;
         }
     };
 };

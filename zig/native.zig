@@ -14,6 +14,7 @@ const Handle = @import("handle.zig").Handle;
 const IoWait = @import("io/op.zig").IoWait;
 const Slot = @import("slot.zig").Slot;
 const Timer = @import("timer.zig").Timer;
+const Wait = @import("wait.zig").Wait;
 const Waiter = @import("waiter.zig").Waiter;
 const code = @import("code.zig");
 const sys = @import("sys.zig");
@@ -37,6 +38,8 @@ pub const NativeFrame = struct {
     injected: f64 = 0,
     waits_for: union(enum) { nothing, resume_, timer, io: Io } = .nothing,
     wait: IoWait = .{ .waiter = .{ .wakeFn = woken } },
+    /// The coroutine's side of `wait`, while it is parked.
+    parking: Wait = undefined,
     timer: Timer = .{ .fireFn = timerFired },
     /// A cancel for the next wait.
     cancelled: bool = false,
@@ -77,7 +80,7 @@ pub const NativeFrame = struct {
     }
 
     pub fn resumeWith(frame: *NativeFrame, value: f64) i32 {
-        if (frame.waits_for != .resume_ or frame.co.status != .suspended or frame.co.queue != null) return code.not_resumable;
+        if (frame.waits_for != .resume_ or frame.co.status != .suspended or frame.co.task.queue != null) return code.not_resumable;
         frame.injected = value;
         return frame.run();
     }
@@ -119,6 +122,15 @@ pub const NativeFrame = struct {
         frame.env.ended_frames = frame;
     }
 
+    const sleeping: Wait.Kind = .{ .text = "for the time to pass", .takeBackFn = takenBack };
+    const reading: Wait.Kind = .{ .text = "to read from a socket", .takeBackFn = takenBack };
+    const writing: Wait.Kind = .{ .text = "to write to a socket", .takeBackFn = takenBack };
+
+    /// Only for a frame that is abandoned: nothing wakes it any more. Its cancels do not come this way.
+    fn takenBack(_: *Wait) bool {
+        return true;
+    }
+
     // What a body calls. Each gives 0 or more, or a negative errno; -ECANCELED after a cancel.
 
     /// Suspends until TypeScript resumes it, and gives what the resume brought.
@@ -141,7 +153,7 @@ pub const NativeFrame = struct {
         frame.env.timers.insert(frame.env.allocator, &frame.timer, deadline) catch return sys.negative(.NOMEM);
         frame.waits_for = .timer;
         frame.wait.waiter.arm();
-        frame.parkNow();
+        frame.parkNow(&sleeping);
         return if (frame.takeCancel()) canceled else 0;
     }
 
@@ -193,13 +205,14 @@ pub const NativeFrame = struct {
     fn ended(frame: *NativeFrame, result: i32, socket: *tcp.Socket, side: *tcp.Side) i32 {
         if (result != tcp.parked) return result;
         frame.waits_for = .{ .io = .{ .socket = socket, .side = side } };
-        frame.parkNow();
+        frame.parkNow(if (side == &socket.in) &reading else &writing);
         if (frame.wait.result == canceled) frame.cancelled = false;
         return frame.wait.result;
     }
 
-    fn parkNow(frame: *NativeFrame) void {
-        frame.co.park(&frame.wait.waiter);
+    fn parkNow(frame: *NativeFrame, kind: *const Wait.Kind) void {
+        frame.parking = .{ .co = frame.co, .waiter = &frame.wait.waiter, .kind = kind, .is_shielded = true };
+        frame.parking.park() catch unreachable; // shielded
         frame.wait.waiter.state = .idle;
         frame.waits_for = .nothing;
     }
@@ -212,7 +225,7 @@ pub const NativeFrame = struct {
     fn woken(w: *Waiter) void {
         const wait: *IoWait = @fieldParentPtr("waiter", w);
         const frame: *NativeFrame = @fieldParentPtr("wait", wait);
-        frame.co.woken(w);
+        frame.parking.woken();
     }
 
     fn timerFired(t: *Timer) void {

@@ -56,6 +56,6 @@ pub const exports = struct {
     /// 1: it waits in `zc_suspend`. 0: it waits for something else, or has ended.
     pub fn frame_is_resumable(env: *Env, handle: Handle) callconv(.c) i32 {
         const frame = env.frames.get(handle) orelse return 0;
-        return @intFromBool(frame.waits_for == .resume_ and frame.co.queue == null);
+        return @intFromBool(frame.waits_for == .resume_ and frame.co.task.queue == null);
     }
 };
