@@ -15,6 +15,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
+const Anchor = @import("anchor.zig").Anchor;
 const coro = @import("coro.zig");
 const Coro = coro.Coro;
 const Frame = coro.Frame;
@@ -66,7 +67,7 @@ fn With(comptime E: type, comptime func: anytype, comptime Args: type) type {
 /// wait if it was waiting for nothing. `error.Timeout`: that ended it. A result that it returns all the same is returned. Limits
 /// nest. It needs an executor that knows the time, as `asyncio.Executor` does.
 pub fn withTimeout(ms: u64, comptime func: anytype, args: anytype) With(error{ Timeout, OutOfMemory }, func, @TypeOf(args)) {
-    var limit: Limit = .{ .co = coro.xframe() };
+    var limit: Limit = .init(coro.xframe());
     try limit.enter(ms);
     const result = @call(.auto, func, args);
     limit.leave();
@@ -90,19 +91,32 @@ pub fn shield(comptime func: anytype, args: anytype) @TypeOf(@call(.auto, func, 
 const Limit = struct {
     co: *Coro,
     scope: Scope = .{},
-    sleeper: sleep.Sleeper = .{ .timer = .{ .fireFn = fire } },
+    sleeper: sleep.Sleeper,
+    anchor: Anchor = .{ .releaseFn = release },
+
+    fn init(co: *Coro) Limit {
+        return .{ .co = co, .sleeper = .{ .timer = .{ .fireFn = fire }, .sleepers = sleep.of(co) } };
+    }
 
     fn enter(limit: *Limit, ms: u64) error{OutOfMemory}!void {
-        const sleepers = sleep.of(limit.co);
-        try sleepers.add(&limit.sleeper, ms);
+        const sleepers = limit.sleeper.sleepers;
+        try sleepers.add(&limit.sleeper, sleepers.in(ms));
         limit.scope.outer = limit.co.scopes;
         limit.co.scopes = &limit.scope;
+        limit.anchor.drop(limit.co);
     }
 
     fn leave(limit: *Limit) void {
         assert(limit.co.scopes == &limit.scope);
         limit.co.scopes = limit.scope.outer;
+        limit.anchor.weigh();
+        _ = release(&limit.anchor);
+    }
+
+    fn release(anchor: *Anchor) bool {
+        const limit: *Limit = @alignCast(@fieldParentPtr("anchor", anchor));
         if (limit.sleeper.timer.isSet()) limit.sleeper.sleepers.remove(&limit.sleeper);
+        return true;
     }
 
     fn fire(timer: *Timer) void {

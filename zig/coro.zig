@@ -27,6 +27,7 @@ const std = @import("std");
 const builtin = @import("builtin");
 const assert = std.debug.assert;
 const libcoro_options = @import("libcoro_options");
+const Anchor = @import("anchor.zig").Anchor;
 const arch = @import("arch.zig");
 const overflow = @import("overflow.zig");
 const stacks = @import("stack.zig");
@@ -92,6 +93,8 @@ pub const Coro = struct {
     scopes: ?*Scope = null,
     /// Whose request was delivered last.
     cancelled_by: ?*Scope = null,
+    /// What must be undone before its stack goes.
+    anchors: ?*Anchor = null,
     /// The thread's live coroutines.
     next_live: ?*Coro = null,
     prev_live: ?*Coro = null,
@@ -144,13 +147,14 @@ pub const Coro = struct {
         return co;
     }
 
-    /// Gives the stack back and runs nothing of the body, no `defer` either; what it waits for is taken back. Panics when it is
-    /// active, when somebody awaits it, or when it waits for what only the kernel can end: cancel and await it first. `co` is
-    /// gone after it.
+    /// Gives the stack back and runs nothing of the body, no `defer` either; what it waits for is taken back, and its time limits
+    /// end. Panics when it is active, when somebody awaits it, when it waits for what only the kernel can end, or when a group on its
+    /// stack has children: cancel and await it first. `co` is gone after it.
     pub fn deinit(co: *Coro) void {
         if (co.status == .active) fail(.deinit_active, co);
         if (!co.joiners.isEmpty()) fail(.deinit_awaited, co);
         if (co.parked) |wait| if (!wait.abandon()) fail(.deinit_parked, co);
+        if (co.anchors != null and !Anchor.releaseAll(co)) fail(.deinit_parent, co);
         if (co.task.queue) |queue| queue.remove(&co.task);
         if (co.prev_live) |prev| prev.next_live = co.next_live else co.thread.live = co.next_live;
         if (co.next_live) |next| next.prev_live = co.prev_live;
@@ -322,6 +326,7 @@ const Failure = struct {
         deinit_active,
         deinit_awaited,
         deinit_parked,
+        deinit_parent,
         overflow,
         asleep,
         wait_in_tick,
@@ -346,6 +351,7 @@ const Failure = struct {
             .deinit_active => std.debug.panic("cannot destroy coroutine \"{s}\": it is running", .{name}),
             .deinit_awaited => std.debug.panic("cannot destroy coroutine \"{s}\": another awaits it", .{name}),
             .deinit_parked => std.debug.panic("cannot destroy coroutine \"{s}\": the kernel has not finished what it waits for; cancel and await it first", .{name}),
+            .deinit_parent => std.debug.panic("cannot destroy coroutine \"{s}\": a group of its has children; cancel and await it first", .{name}),
             .overflow => overflow.end(name, co.stack.memory.len),
             .asleep => {
                 std.debug.print("zigcoro: all coroutines are asleep\n{f}", .{@import("report.zig").List{ .thread = co.thread }});

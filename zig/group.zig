@@ -11,6 +11,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
+const Anchor = @import("anchor.zig").Anchor;
 const cancel = @import("cancel.zig");
 const coro = @import("coro.zig");
 const frame = @import("frame.zig");
@@ -26,6 +27,7 @@ pub const Group = struct {
     failure: ?anyerror = null,
     is_cancelled: bool = false,
     waiters: Waiter.List = .{},
+    anchor: Anchor = .{ .releaseFn = hasNoChild },
 
     pub const init: Group = .{};
 
@@ -49,6 +51,7 @@ pub const Group = struct {
         group.cancelAll();
         performShielded(group.ending());
         assert(group.children == null and group.waiters.isEmpty());
+        group.anchor.weigh();
         group.* = undefined;
     }
 
@@ -68,6 +71,7 @@ pub const Group = struct {
         if (options.name) |name| child.co.setName(name);
         child.co.finishedFn = Coro.deinit;
         if (group.is_cancelled) cancel.requestCancel(child);
+        group.anchor.drop(coro.xframe());
         child.co.@"resume"();
     }
 
@@ -105,6 +109,11 @@ pub const Group = struct {
         if (child.next) |next| next.prev = child.prev;
         group.running -= 1;
         if (group.running == 0) while (group.waiters.pop()) |w| w.wake();
+    }
+
+    fn hasNoChild(anchor: *Anchor) bool {
+        const group: *Group = @alignCast(@fieldParentPtr("anchor", anchor));
+        return group.running == 0;
     }
 
     fn failed(group: *Group, err: anyerror) void {

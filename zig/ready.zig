@@ -9,7 +9,8 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
-const frame = @import("frame.zig");
+const Anchor = @import("anchor.zig").Anchor;
+const coro = @import("coro.zig");
 const Waiter = @import("waiter.zig").Waiter;
 const perform = @import("wait.zig").perform;
 
@@ -33,6 +34,7 @@ pub fn AsReady(comptime Frames: type) type {
         left: usize = count,
         /// Who is in `next`.
         receiver: ?*Waiter = null,
+        anchor: Anchor = .{ .releaseFn = release },
 
         const Self = @This();
 
@@ -64,16 +66,25 @@ pub fn AsReady(comptime Frames: type) type {
         /// The frames may go on; nothing here is woken any more.
         pub fn deinit(self: *Self) void {
             assert(self.receiver == null);
-            if (self.is_started) for (&self.entries, self.frames) |*entry, f| {
+            self.anchor.weigh();
+            _ = release(&self.anchor);
+            self.* = undefined;
+        }
+
+        fn release(anchor: *Anchor) bool {
+            const self: *Self = @alignCast(@fieldParentPtr("anchor", anchor));
+            if (!self.is_started) return true;
+            for (&self.entries, self.frames) |*entry, f| {
                 if (entry.waiter.state != .armed) continue;
                 f.frame().joiners.remove(&entry.waiter);
                 entry.waiter.disarm();
-            };
-            self.* = undefined;
+            }
+            return true;
         }
 
         fn start(self: *Self) void {
             self.is_started = true;
+            self.anchor.drop(coro.xframe());
             for (&self.entries, self.frames) |*entry, f| {
                 entry.* = .{ .waiter = .{ .wakeFn = returned }, .owner = self };
                 entry.waiter.arm();

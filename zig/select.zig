@@ -60,10 +60,12 @@ fn Select(comptime Ops: type) type {
 
         fn run(operations: Ops) error{Cancelled}!Selected(Ops) {
             const co = coro.xframe();
+            var self: Self = .{ .ops = operations, .wait = .{ .co = co, .waiter = undefined, .kind = &kind } };
+            self.wait.waiter = &self.waiter;
             while (true) {
-                var self: Self = .{ .ops = operations, .wait = undefined };
                 if (self.pollAll(nextStart())) |selected| return selected;
-                self.wait = .{ .co = co, .waiter = &self.waiter, .kind = &kind };
+                self.state = .parking;
+                self.wait.state = .waiting;
                 self.waiter.arm();
                 self.parkAll();
                 try self.wait.park();

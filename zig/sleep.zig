@@ -11,7 +11,7 @@ const perform = @import("wait.zig").perform;
 /// One entry, embedded in whoever waits; it stays in place while set.
 pub const Sleeper = struct {
     timer: timer.Timer,
-    sleepers: *Sleepers = undefined,
+    sleepers: *Sleepers,
 };
 
 pub const Sleepers = struct {
@@ -25,10 +25,14 @@ pub const Sleepers = struct {
         sleepers.heap.deinit(sleepers.allocator);
     }
 
-    /// Fires after `ms` milliseconds, never early.
-    pub fn add(sleepers: *Sleepers, sleeper: *Sleeper, ms: u64) error{OutOfMemory}!void {
+    /// The point in time that is `ms` milliseconds from now.
+    pub fn in(sleepers: *const Sleepers, ms: u64) u64 {
+        return sleepers.nowFn() +| (ms *| std.time.ns_per_ms);
+    }
+
+    /// Fires once `deadline` has come, never early.
+    pub fn add(sleepers: *Sleepers, sleeper: *Sleeper, deadline: u64) error{OutOfMemory}!void {
         sleeper.sleepers = sleepers;
-        const deadline = sleepers.nowFn() +| (ms *| std.time.ns_per_ms);
         try sleepers.heap.insert(sleepers.allocator, &sleeper.timer, deadline);
     }
 
@@ -50,9 +54,10 @@ pub fn of(co: *Coro) *Sleepers {
     return exec.sleepers orelse coro.fail(.no_clock, co);
 }
 
-/// The operation of sleeping `ms` milliseconds, for `select`.
+/// The operation of waiting until `ms` milliseconds from now are over, for `select`.
 pub fn after(ms: u64) Sleep {
-    return .{ .ms = ms };
+    const sleepers = of(coro.xframe());
+    return .{ .deadline = sleepers.in(ms), .sleeper = .{ .timer = .{ .fireFn = Sleep.fire }, .sleepers = sleepers } };
 }
 
 /// Sleeps for `ms` milliseconds, never less.
@@ -61,8 +66,8 @@ pub fn sleep(ms: u64) error{ Cancelled, OutOfMemory }!void {
 }
 
 pub const Sleep = struct {
-    ms: u64,
-    sleeper: Sleeper = .{ .timer = .{ .fireFn = fire } },
+    deadline: u64,
+    sleeper: Sleeper,
     waiter: Waiter = .{ .wakeFn = undefined },
     failed: bool = false,
 
@@ -87,8 +92,7 @@ pub const Sleep = struct {
 
     pub fn park(op: *Sleep) void {
         op.waiter.arm();
-        const co = coro.xframe();
-        @import("sleep.zig").of(co).add(&op.sleeper, op.ms) catch {
+        op.sleeper.sleepers.add(&op.sleeper, op.deadline) catch {
             op.failed = true;
             op.waiter.wake();
         };

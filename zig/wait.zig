@@ -156,10 +156,10 @@ noinline fn parkIn(comptime Op: type, operation: Op, is_shielded: bool) Outcome(
         }
     };
     const co = coro.xframe();
+    var parked: Parked = .{ .op = operation, .wait = undefined };
+    const waiter = parked.op.waiterOf();
+    waiter.wakeFn = Parked.wake;
     while (true) {
-        var parked: Parked = .{ .op = operation, .wait = undefined };
-        const waiter = parked.op.waiterOf();
-        waiter.wakeFn = Parked.wake;
         parked.wait = .{ .co = co, .waiter = waiter, .kind = &Parked.kind, .subject = parked.op.subject(), .is_shielded = is_shielded };
         parked.op.park();
         try parked.wait.park();

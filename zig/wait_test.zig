@@ -617,6 +617,43 @@ test "a coroutine that waits can be destroyed where it stands" {
     try world.tearDown();
 }
 
+test "what others hold of a destroyed coroutine's stack is undone, or the destruction is refused" {
+    const Body = struct {
+        fn limited(event: *Event) !void {
+            return libcoro.withTimeout(10, Event.wait, .{event});
+        }
+        fn ready(frames: *const [1]libcoro.FrameT(limited, .{})) !void {
+            var it = libcoro.xawaitAsReady(frames);
+            defer it.deinit();
+            _ = try it.next();
+        }
+    };
+    const Misuse = struct {
+        var world: World = .{};
+        fn parent() void {
+            var group: libcoro.Group = .init;
+            defer group.deinit();
+            group.spawn(sleepFor, .{10}, .{}) catch return;
+            group.wait() catch {};
+        }
+        fn destroysParent() anyerror!void {
+            world.setUp();
+            (try xasync(parent, .{}, null)).deinit();
+        }
+    };
+    var world: World = .{};
+    world.setUp();
+    var event: Event = .init;
+    const frames = [1]libcoro.FrameT(Body.limited, .{}){try xasync(Body.limited, .{&event}, null)};
+    const ready = try xasync(Body.ready, .{&frames}, null);
+    ready.deinit();
+    frames[0].deinit();
+    try world.tearDown();
+    var buffer: [1024]u8 = undefined;
+    const ended = try child_process.run(Misuse.destroysParent, &buffer);
+    try testing.expect(std.mem.find(u8, ended.err, "cannot destroy coroutine \"parent\": a group of its has children") != null);
+}
+
 test "callbacks and coroutines share the executor's queue" {
     const Body = struct {
         log: std.ArrayList(u8),
