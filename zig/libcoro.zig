@@ -65,6 +65,7 @@ test {
     _ = @import("executor.zig");
     _ = @import("waiter.zig");
     _ = @import("wait_test.zig");
+    _ = @import("schedule_test.zig");
     _ = @import("channel.zig");
     _ = @import("timer.zig");
     // Event loops are written for Linux so far.

@@ -18,13 +18,13 @@ const xframe = libcoro.xframe;
 
 /// A pool, an executor and a clock as the thread's Env, for the length of a test. When nothing is ready, time moves on to the next
 /// sleeper, so a test takes no time.
-const World = struct {
+pub const World = struct {
     pool: libcoro.StackPool = .{},
     executor: Executor = .init(),
     source: Executor.Source = .{ .pollFn = poll },
     sleepers: sleep_.Sleepers = .{ .nowFn = clock, .allocator = testing.allocator },
 
-    var now: u64 = 0;
+    pub var now: u64 = 0;
 
     fn clock() u64 {
         return now;
@@ -38,13 +38,13 @@ const World = struct {
         return true;
     }
 
-    fn setUp(world: *World) void {
+    pub fn setUp(world: *World) void {
         world.executor.source = &world.source;
         world.executor.sleepers = &world.sleepers;
         libcoro.initEnv(.{ .pool = &world.pool, .executor = &world.executor, .default_stack_size = 64 * 1024 });
     }
 
-    fn tearDown(world: *World) !void {
+    pub fn tearDown(world: *World) !void {
         try testing.expect(world.executor.isEmpty());
         try testing.expectEqual(0, world.sleepers.heap.count());
         var live = libcoro.liveCoroutines();
@@ -652,6 +652,39 @@ test "what others hold of a destroyed coroutine's stack is undone, or the destru
     var buffer: [1024]u8 = undefined;
     const ended = try child_process.run(Misuse.destroysParent, &buffer);
     try testing.expect(std.mem.find(u8, ended.err, "cannot destroy coroutine \"parent\": a group of its has children") != null);
+}
+
+test "memory that runs out is told, and nothing is left behind" {
+    const Body = struct {
+        fn selects() !void {
+            switch (try libcoro.select(.{ .never = libcoro.after(20), .event = event.waiting() })) {
+                .never => |slept| try slept,
+                .event => {},
+            }
+        }
+        var event: Event = .init;
+    };
+    var world: World = .{};
+    world.setUp();
+    var failing = testing.FailingAllocator.init(testing.allocator, .{ .fail_index = 0 });
+    world.sleepers.allocator = failing.allocator();
+    try testing.expectError(error.OutOfMemory, libcoro.sleep(1));
+    try testing.expectError(error.OutOfMemory, libcoro.withTimeout(1, sleepFor, .{1}));
+    try testing.expectError(error.OutOfMemory, Body.selects());
+    try testing.expect(Body.event.waiters.isEmpty());
+    world.sleepers.allocator = testing.allocator;
+
+    world.pool.fault.maps_left = 0;
+    var group: libcoro.Group = .init;
+    try testing.expectError(error.OutOfMemory, group.spawn(sleepFor, .{1}, .{}));
+    try testing.expectError(error.OutOfMemory, xasync(sleepFor, .{1}, null));
+    try group.wait();
+    group.deinit();
+    try testing.expectEqual(0, world.pool.in_use);
+    try testing.expectError(error.StackTooLarge, xasync(sleepFor, .{1}, 1 << 30));
+    var small: [128]u8 align(libcoro.stack_alignment) = undefined;
+    try testing.expectError(error.StackTooSmall, xasync(sleepFor, .{1}, @as(libcoro.StackT, &small)));
+    try world.tearDown();
 }
 
 test "callbacks and coroutines share the executor's queue" {
