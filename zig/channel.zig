@@ -259,7 +259,7 @@ pub fn Channel(comptime T: type, comptime options: Options) type {
         /// What both operations do alike.
         fn InChannel(comptime Op: type) type {
             return struct {
-                fn subject(op: *Op) []const u8 {
+                fn subject(op: *const Op) []const u8 {
                     return op.channel.name;
                 }
 

@@ -177,11 +177,21 @@ pub const Coro = struct {
         }
     }
 
+    /// For the executor, which has taken it out of the queue.
+    pub inline fn resumeDequeued(co: *Coro) void {
+        if (@intFromEnum(co.status) > @intFromEnum(Status.suspended)) fail(.resume_misuse, co);
+        co.switchTo();
+    }
+
     inline fn switchIn(co: *Coro) void {
+        if (co.task.queue) |queue| queue.remove(&co.task);
+        co.switchTo();
+    }
+
+    inline fn switchTo(co: *Coro) void {
         const thread = co.thread;
         if (builtin.mode == .Debug) assert(thread == Thread.get());
         const from = thread.current.?;
-        if (co.task.queue) |queue| queue.remove(&co.task);
         co.link.frame = arch.recordOf(&from.context);
         co.status = .active;
         thread.current = co;

@@ -46,7 +46,7 @@ pub const Event = struct {
         pub const Result = void;
         pub const text = "for event";
 
-        pub fn subject(op: *Waiting) []const u8 {
+        pub fn subject(op: *const Waiting) []const u8 {
             return op.event.name;
         }
 

@@ -3,7 +3,8 @@
 //!
 //! Invariants:
 //!  * A coroutine is in at most one queue, once. Queueing it again changes nothing.
-//!  * `tick` runs what was ready when it began, each once; what becomes ready meanwhile runs in the next tick.
+//!  * `tick` runs what was ready when it began, each once; what becomes ready meanwhile runs in the next tick. `last` is the end
+//!    of what the running tick has still to run, null once that is over.
 //!  * Ticks do not nest, and run on the thread's own stack.
 //!  * Resuming a queued coroutine by hand, or destroying it, takes it out of the queue.
 //!
@@ -16,8 +17,6 @@ const Sleepers = @import("sleep.zig").Sleepers;
 
 pub const Executor = struct {
     ready: Queue = .{},
-    /// What the running tick has still to run.
-    batch: Queue = .{},
     ticking: bool = false,
     /// Whose events it lives on; null: nothing but its own queue.
     source: ?*Source = null,
@@ -46,16 +45,14 @@ pub const Executor = struct {
 
     /// Runs each task that is ready now, once. False: none was. Inside a tick it does nothing.
     pub fn tick(exec: *Executor) bool {
-        if (exec.ticking or exec.ready.head == null) return false;
+        const queue = &exec.ready;
+        if (exec.ticking or queue.head == null) return false;
         exec.ticking = true;
         defer exec.ticking = false;
-        assert(exec.batch.head == null);
-        exec.batch = exec.ready;
-        exec.ready = .{};
-        var at = exec.batch.head;
-        while (at) |task| : (at = task.next) task.queue = &exec.batch;
-        while (exec.batch.head) |task| {
-            exec.batch.remove(task);
+        queue.last = queue.tail;
+        while (queue.last) |last| {
+            const task = queue.popHead();
+            if (task == last) queue.last = null;
             task.run();
         }
         return true;
@@ -108,7 +105,7 @@ pub const Executor = struct {
 
         inline fn run(task: *Task) void {
             switch (task.kind) {
-                .coro => @as(*Coro, @alignCast(@fieldParentPtr("task", task))).@"resume"(),
+                .coro => @as(*Coro, @alignCast(@fieldParentPtr("task", task))).resumeDequeued(),
                 .func => {
                     const func: *Func = @alignCast(@fieldParentPtr("task", task));
                     func.func(func.userdata);
@@ -121,8 +118,10 @@ pub const Executor = struct {
     pub const Queue = struct {
         head: ?*Task = null,
         tail: ?*Task = null,
+        /// The last one that the running tick runs.
+        last: ?*Task = null,
 
-        fn pushNew(queue: *Queue, task: *Task) void {
+        inline fn pushNew(queue: *Queue, task: *Task) void {
             if (task.queue != null) return;
             task.queue = queue;
             task.next = null;
@@ -131,8 +130,19 @@ pub const Executor = struct {
             queue.tail = task;
         }
 
+        inline fn popHead(queue: *Queue) *Task {
+            const task = queue.head.?;
+            assert(task.queue == queue and task.prev == null);
+            queue.head = task.next;
+            if (task.next) |next| next.prev = null else queue.tail = null;
+            task.queue = null;
+            return task;
+        }
+
         pub noinline fn remove(queue: *Queue, task: *Task) void {
             assert(task.queue == queue);
+            // What was queued before it is still of the tick; nothing was, if it is the first.
+            if (queue.last == task) queue.last = task.prev;
             if (task.prev) |prev| prev.next = task.next else queue.head = task.next;
             if (task.next) |next| next.prev = task.prev else queue.tail = task.prev;
             task.queue = null;

@@ -160,7 +160,7 @@ const Join = struct {
     pub const Result = void;
     pub const text = "for the end of";
 
-    pub fn subject(op: *Join) []const u8 {
+    pub fn subject(op: *const Join) []const u8 {
         return op.co.name();
     }
 
@@ -201,7 +201,7 @@ pub fn Awaiting(comptime F: type) type {
         pub const Result = F.ReturnT;
         pub const text = Join.text;
 
-        pub fn subject(op: *Self) []const u8 {
+        pub fn subject(op: *const Self) []const u8 {
             return op.join.subject();
         }
 
@@ -269,7 +269,7 @@ pub fn CoroT(comptime func: anytype, comptime options: CoroOptions) type {
         pub fn init(args: anytype, stack: anytype) CreateError!Self {
             const from = try getStack(stack);
             errdefer from.release();
-            const co = try Coro.place(from, run, null, options.name orelse nameOf(Self), @sizeOf(Storage) + @alignOf(Storage));
+            const co = try Coro.place(from, run, null, comptime (options.name orelse nameOf(Self)), @sizeOf(Storage) + @alignOf(Storage));
             const storage = storageOf(co);
             storage.* = .{ .args = undefined };
             inline for (&storage.args, args) |*to, arg| if (@TypeOf(to.*) != comptime_int) {

@@ -134,7 +134,7 @@ pub const Group = struct {
         pub const Result = void;
         pub const text = "for its group's children";
 
-        pub fn subject(_: *Ending) []const u8 {
+        pub fn subject(_: *const Ending) []const u8 {
             return "";
         }
 

@@ -57,7 +57,7 @@ pub const Mutex = struct {
         pub const Result = void;
         pub const text = "for mutex";
 
-        pub fn subject(op: *Lock) []const u8 {
+        pub fn subject(op: *const Lock) []const u8 {
             return op.mutex.name;
         }
 

@@ -110,7 +110,7 @@ pub fn AsReady(comptime Frames: type) type {
             pub const Result = void;
             pub const text = "for one of several coroutines to end";
 
-            pub fn subject(_: *Ended) []const u8 {
+            pub fn subject(_: *const Ended) []const u8 {
                 return "";
             }
 

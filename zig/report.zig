@@ -70,7 +70,7 @@ pub const State = struct {
         try writer.print("\"{s}\" ", .{co.name()});
         if (co.parked) |wait| {
             try writer.print("waits {s}", .{wait.kind.text});
-            if (wait.subject.len > 0) try writer.print(" \"{s}\"", .{wait.subject});
+            if (wait.subject().len > 0) try writer.print(" \"{s}\"", .{wait.subject()});
             if (wait.state == .ending) try writer.writeAll(", cancelled");
             return;
         }

@@ -57,7 +57,7 @@ pub const Semaphore = struct {
         pub const Result = void;
         pub const text = "for a permit of semaphore";
 
-        pub fn subject(op: *Acquire) []const u8 {
+        pub fn subject(op: *const Acquire) []const u8 {
             return op.semaphore.name;
         }
 

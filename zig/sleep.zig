@@ -74,7 +74,7 @@ pub const Sleep = struct {
     pub const Result = error{OutOfMemory}!void;
     pub const text = "for the time to pass";
 
-    pub fn subject(_: *Sleep) []const u8 {
+    pub fn subject(_: *const Sleep) []const u8 {
         return "";
     }
 

@@ -5,7 +5,7 @@
 //!
 //!     pub const Result                       what it gives; errors in here are its own
 //!     pub const text                         after "waits", for reports: "to receive from channel"
-//!     pub fn subject(op) []const u8          the name of the thing, or ""
+//!     pub fn subject(*const op) []const u8   the name of the thing, or ""
 //!     pub fn waiterOf(op) *Waiter            and its inverse
 //!     pub fn of(waiter) *Op
 //!     pub fn poll(op) ?Result                does it now, if that can be done without waiting
@@ -34,8 +34,6 @@ pub const Wait = struct {
     co: *Coro,
     waiter: *Waiter,
     kind: *const Kind,
-    /// The name of what it waits for, which lives as long as the wait.
-    subject: []const u8 = "",
     state: State = .waiting,
     /// A cancel does not reach it.
     is_shielded: bool = false,
@@ -47,7 +45,14 @@ pub const Wait = struct {
         text: []const u8,
         /// As an operation's `takeBack`.
         takeBackFn: *const fn (*Wait) bool,
+        /// As an operation's `subject`; null: it has none.
+        subjectFn: ?*const fn (*const Wait) []const u8 = null,
     };
+
+    /// The name of what it waits for, or "".
+    pub fn subject(wait: *const Wait) []const u8 {
+        return if (wait.kind.subjectFn) |subjectFn| subjectFn(wait) else "";
+    }
 
     /// Suspends the coroutine until the waiter, armed before, is woken; at once when it was woken meanwhile. On the root it
     /// runs the executor instead, and ends the process with a report when nothing is left that could wake it.
@@ -143,7 +148,7 @@ noinline fn parkIn(comptime Op: type, operation: Op, is_shielded: bool) Outcome(
         op: Op,
         wait: Wait,
 
-        const kind: Wait.Kind = .{ .text = Op.text, .takeBackFn = takeBack };
+        const kind: Wait.Kind = .{ .text = Op.text, .takeBackFn = takeBack, .subjectFn = subject };
 
         fn wake(w: *Waiter) void {
             const parked: *@This() = @alignCast(@fieldParentPtr("op", Op.of(w)));
@@ -154,13 +159,18 @@ noinline fn parkIn(comptime Op: type, operation: Op, is_shielded: bool) Outcome(
             const parked: *@This() = @alignCast(@fieldParentPtr("wait", wait));
             return parked.op.takeBack();
         }
+
+        fn subject(wait: *const Wait) []const u8 {
+            const parked: *const @This() = @alignCast(@fieldParentPtr("wait", wait));
+            return parked.op.subject();
+        }
     };
     const co = coro.xframe();
     var parked: Parked = .{ .op = operation, .wait = undefined };
     const waiter = parked.op.waiterOf();
     waiter.wakeFn = Parked.wake;
     while (true) {
-        parked.wait = .{ .co = co, .waiter = waiter, .kind = &Parked.kind, .subject = parked.op.subject(), .is_shielded = is_shielded };
+        parked.wait = .{ .co = co, .waiter = waiter, .kind = &Parked.kind, .is_shielded = is_shielded };
         parked.op.park();
         try parked.wait.park();
         if (parked.wait.state == .ending and @hasDecl(Op, "wasCancelled") and parked.op.wasCancelled()) {

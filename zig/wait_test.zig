@@ -62,7 +62,7 @@ test "a wake before the park is not lost, and one for nothing is not taken for a
 
         pub const Result = u32;
         pub const text = "for rounds";
-        pub fn subject(_: *@This()) []const u8 {
+        pub fn subject(_: *const @This()) []const u8 {
             return "";
         }
         pub fn waiterOf(op: *@This()) *Waiter {
