@@ -17,7 +17,7 @@ const assert = std.debug.assert;
 const Allocator = std.mem.Allocator;
 const Executor = @import("executor.zig").Executor;
 const Waiter = @import("waiter.zig").Waiter;
-const perform = @import("wait.zig").perform;
+const parkOn = @import("wait.zig").parkOn;
 
 pub const Outcome = enum(u8) { parked, ok, closed };
 
@@ -81,18 +81,20 @@ pub fn Channel(comptime T: type, comptime options: Options) type {
         /// Sends, waiting while the buffer is full; with capacity 0 until a receiver has the value. After an error nothing was
         /// sent. `error.Cancelled`: the coroutine was cancelled while it waited.
         pub inline fn send(self: *Self, value: T) (SendError || error{Cancelled})!void {
-            return perform(self.sending(value));
+            if (try self.sendNow(value)) |outcome| return Send.resultOf(outcome);
+            return parkOn(self.sending(value));
         }
 
         /// The next value, waiting while there is none. Null: closed and drained, or the coroutine was cancelled; `recvSafe`
         /// tells which.
         pub inline fn recv(self: *Self) ?T {
-            return perform(self.receiving()) catch null;
+            return self.recvSafe() catch null;
         }
 
         /// The same with an error for the cancel. Null: closed and drained.
         pub inline fn recvSafe(self: *Self) error{Cancelled}!?T {
-            return perform(self.receiving());
+            if (self.recvNow()) |value| return value;
+            return if (self.closed) null else parkOn(self.receiving());
         }
 
         /// The operations of `send` and `recv`, for `select`.

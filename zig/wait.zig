@@ -58,28 +58,27 @@ pub const Wait = struct {
     /// runs the executor instead, and ends the process with a report when nothing is left that could wake it.
     ///
     /// `error.Cancelled`: a cancel took the operation back; nothing happened. A resume by hand does not end the wait.
-    pub fn park(wait: *Wait) error{Cancelled}!void {
+    ///
+    /// Inlined, so that no `ret` follows the switch: the processor would predict it to lead into the other coroutine.
+    pub inline fn park(wait: *Wait) error{Cancelled}!void {
         const co = wait.co;
         assert(co == co.thread.current);
         if (cancel.isPending(co)) wait.interrupt();
-        if (wait.waiter.state == .armed) {
-            if (co.isRoot()) wait.parkRoot() else wait.parkCoroutine();
+        if (co.isRoot()) {
+            if (wait.waiter.state == .armed) wait.parkRoot();
+        } else {
+            while (wait.waiter.state == .armed) {
+                co.parked = wait;
+                co.@"suspend"();
+            }
+            co.parked = null;
         }
         if (wait.state != .taken_back) return;
         cancel.deliver(co);
         return error.Cancelled;
     }
 
-    inline fn parkCoroutine(wait: *Wait) void {
-        const co = wait.co;
-        while (wait.waiter.state == .armed) {
-            co.parked = wait;
-            co.@"suspend"();
-        }
-        co.parked = null;
-    }
-
-    fn parkRoot(wait: *Wait) void {
+    noinline fn parkRoot(wait: *Wait) void {
         const root = wait.co;
         root.parked = wait;
         defer root.parked = null;
@@ -128,56 +127,66 @@ pub fn Outcome(comptime Op: type) type {
 
 /// Does an operation for the current coroutine: at once if that can be, otherwise it waits. `error.Cancelled`: the coroutine, or
 /// the time limit it is in, was cancelled while it waited or before; nothing happened.
-pub inline fn perform(operation: anytype) Outcome(@TypeOf(operation)) {
-    var op = operation;
-    if (op.poll()) |result| return result;
-    return parkIn(@TypeOf(op), op, false);
+pub fn perform(operation: anytype) Outcome(@TypeOf(operation)) {
+    var parked: Parked(@TypeOf(operation)) = .{ .op = operation };
+    if (parked.op.poll()) |result| return result;
+    return parked.run(false);
+}
+
+/// The same for one that was polled in vain.
+pub inline fn parkOn(operation: anytype) Outcome(@TypeOf(operation)) {
+    var parked: Parked(@TypeOf(operation)) = .{ .op = operation };
+    return parked.run(false);
 }
 
 /// The same for an operation without errors that must be waited for whatever happens: a cancel stays for the next wait.
-pub inline fn performShielded(operation: anytype) @TypeOf(operation).Result {
-    var op = operation;
-    if (op.poll()) |result| return result;
-    return parkIn(@TypeOf(op), op, true) catch |err| switch (err) {
+pub fn performShielded(operation: anytype) @TypeOf(operation).Result {
+    var parked: Parked(@TypeOf(operation)) = .{ .op = operation };
+    if (parked.op.poll()) |result| return result;
+    return parked.run(true) catch |err| switch (err) {
         error.Cancelled => unreachable, // shielded
     };
 }
 
-noinline fn parkIn(comptime Op: type, operation: Op, is_shielded: bool) Outcome(Op) {
-    const Parked = struct {
+/// One operation in place, and the wait for it.
+fn Parked(comptime Op: type) type {
+    return struct {
         op: Op,
-        wait: Wait,
+        wait: Wait = undefined,
 
+        const Self = @This();
         const kind: Wait.Kind = .{ .text = Op.text, .takeBackFn = takeBack, .subjectFn = subject };
 
+        inline fn run(parked: *Self, is_shielded: bool) Outcome(Op) {
+            const co = coro.xframe();
+            const waiter = parked.op.waiterOf();
+            waiter.wakeFn = wake;
+            while (true) {
+                parked.wait = .{ .co = co, .waiter = waiter, .kind = &kind, .is_shielded = is_shielded };
+                parked.op.park();
+                try parked.wait.park();
+                if (parked.wait.state == .ending and @hasDecl(Op, "wasCancelled") and parked.op.wasCancelled()) {
+                    cancel.deliver(co);
+                    return error.Cancelled;
+                }
+                if (parked.op.result()) |result| return result;
+                if (parked.op.poll()) |result| return result;
+            }
+        }
+
         fn wake(w: *Waiter) void {
-            const parked: *@This() = @alignCast(@fieldParentPtr("op", Op.of(w)));
+            const parked: *Self = @alignCast(@fieldParentPtr("op", Op.of(w)));
             parked.wait.woken();
         }
 
         fn takeBack(wait: *Wait) bool {
-            const parked: *@This() = @alignCast(@fieldParentPtr("wait", wait));
+            const parked: *Self = @alignCast(@fieldParentPtr("wait", wait));
             return parked.op.takeBack();
         }
 
         fn subject(wait: *const Wait) []const u8 {
-            const parked: *const @This() = @alignCast(@fieldParentPtr("wait", wait));
+            const parked: *const Self = @alignCast(@fieldParentPtr("wait", wait));
             return parked.op.subject();
         }
     };
-    const co = coro.xframe();
-    var parked: Parked = .{ .op = operation, .wait = undefined };
-    const waiter = parked.op.waiterOf();
-    waiter.wakeFn = Parked.wake;
-    while (true) {
-        parked.wait = .{ .co = co, .waiter = waiter, .kind = &Parked.kind, .is_shielded = is_shielded };
-        parked.op.park();
-        try parked.wait.park();
-        if (parked.wait.state == .ending and @hasDecl(Op, "wasCancelled") and parked.op.wasCancelled()) {
-            cancel.deliver(co);
-            return error.Cancelled;
-        }
-        if (parked.op.result()) |result| return result;
-        if (parked.op.poll()) |result| return result;
-    }
 }
