@@ -1,14 +1,17 @@
-// Channel: typed messages between coroutines, first in first out, with backpressure. The queue and those who wait are in native
-// code (zig/channel.zig); the values stay here in a table, and native code moves their places in it.
+// Channel: typed messages between coroutines, first in first out, with backpressure. What happens to values and to those who wait is
+// in queue.ts; here are the operations and what users hold.
 
-import { checkInteger, checkString } from "./check.ts";
-import { codes } from "./code.ts";
-import { ChannelClosed, ioError } from "./error.ts";
-import { env, lastErrno, library, type Wait } from "./native/env.ts";
-import { Operation, tokenOf } from "./operation.ts";
-import { poke } from "./scheduler.ts";
+import { call } from "./call.ts";
+import { checkFunction, checkInteger, checkString } from "./check.ts";
+import { codes, parked } from "./code.ts";
+import { ChannelClosed } from "./error.ts";
+import type { Coroutine } from "./frame.ts";
+import { Operation, suspend } from "./operation.ts";
+import { type Overflow, Queue } from "./queue.ts";
+import { state } from "./scheduler.ts";
+import { isGenerator } from "./start.ts";
+import type { Wait } from "./wait.ts";
 
-const handles = new FinalizationRegistry<number>((handle) => library.zc_channel_destroy(env, handle));
 let unnamed = 0;
 
 /**
@@ -26,78 +29,119 @@ let unnamed = 0;
  * ```
  */
 export class Channel<T> {
-  readonly #core: Core<T>;
+  readonly #queue: Queue<T>;
   readonly #recv: Recv<T>;
   readonly #next: Next<T>;
 
   /**
-   * @param capacity an integer from 0 to 2^31 - 1
+   * @param capacity an integer from 0 to 2^31 - 1, or Infinity: sends never wait
    * @param name shown in errors and reports; default: "channel 1" and so on
    * @throws RangeError, TypeError
    */
-  constructor(capacity = 0, name?: string) {
-    checkInteger(capacity, "new Channel: capacity", 0, 2 ** 31 - 1);
+  constructor(capacity?: number, name?: string);
+  /** @internal */
+  constructor(capacity: number, name: string | undefined, overflow: Overflow);
+  constructor(capacity = 0, name?: string, overflow: Overflow = "wait") {
+    if (capacity !== Number.POSITIVE_INFINITY) checkInteger(capacity, "new Channel: capacity", 0, 2 ** 31 - 1);
     const label = name === undefined ? `channel ${++unnamed}` : checkString(name, "new Channel: name");
-    const handle = library.zc_channel_create(env, capacity);
-    if (handle === 0) throw ioError(lastErrno(), "channel");
-    this.#core = new Core<T>(handle, capacity, label);
-    this.#recv = new Recv(this.#core);
-    this.#next = new Next(this.#core);
-    // The core, which operations hold, outlives the channel object where it must.
-    handles.register(this.#core, handle);
+    this.#queue = new Queue<T>(capacity, overflow, label);
+    this.#recv = new Recv(this.#queue);
+    this.#next = new Next(this.#queue);
+  }
+
+  /**
+   * A channel that keeps the newest `capacity` values (1 to 2^31 - 1): a send never waits, and drops the oldest value when there is no room.
+   *
+   * @example
+   * ```ts
+   * const prices = Channel.sliding<number>(1); // only the last one counts
+   * for (const price of [1, 2, 3]) prices.trySend(price);
+   * console.log(prices.tryRecv()); // 3
+   * ```
+   */
+  static sliding<T>(capacity: number, name?: string): Channel<T> {
+    return new Channel<T>(checkInteger(capacity, "Channel.sliding: capacity", 1, 2 ** 31 - 1), name, "slide");
+  }
+
+  /**
+   * A channel that keeps the oldest `capacity` values (1 to 2^31 - 1): a send never waits, and its value is dropped when there is no room.
+   *
+   * @example
+   * ```ts
+   * const samples = Channel.dropping<number>(2);
+   * for (const sample of [1, 2, 3]) samples.trySend(sample);
+   * console.log(samples.tryRecv(), samples.tryRecv(), samples.tryRecv()); // 1 2 undefined
+   * ```
+   */
+  static dropping<T>(capacity: number, name?: string): Channel<T> {
+    return new Channel<T>(checkInteger(capacity, "Channel.dropping: capacity", 1, 2 ** 31 - 1), name, "drop");
+  }
+
+  /** A channel whose sends never wait: all values are kept until they are received. The same as `new Channel(Infinity)`. */
+  static unbounded<T>(name?: string): Channel<T> {
+    return new Channel<T>(Number.POSITIVE_INFINITY, name);
   }
 
   get capacity(): number {
-    return this.#core.capacity;
+    return this.#queue.capacity;
   }
 
   get name(): string {
-    return this.#core.name;
+    return this.#queue.name;
+  }
+
+  /** How many values are buffered. */
+  get length(): number {
+    return this.#queue.buffer.length;
   }
 
   /** Whether `close` was called. Buffered values can still be received. */
   get closed(): boolean {
-    return this.#core.closed;
+    return this.#queue.closed;
   }
 
   /** Sends a value; waits while the channel is full. @throws ChannelClosed when it is closed, also while waiting. */
   send(value: T): Operation<void> {
-    return new Send(this.#core, value);
+    return new Send(this.#queue, value);
   }
 
-  /** Receives a value; waits while there is none. undefined once the channel is closed and drained. */
+  /** Receives a value; waits while there is none. undefined once the channel is closed and drained. @throws what `close` was given */
   recv(): Operation<T | undefined> {
     return this.#recv;
   }
 
+  /**
+   * Receives what is there, at least one value and at most `max` (1 to 2^31 - 1); waits while there is none. An empty array once the
+   * channel is closed and drained.
+   */
+  recvMany(max: number): Operation<T[]> {
+    return new RecvMany(this.#queue, checkInteger(max, "Channel.recvMany: max", 1, 2 ** 31 - 1));
+  }
+
+  /** Receives as iterators do: tells a value `undefined` from the end. */
+  next(): Operation<IteratorResult<T, undefined>> {
+    return this.#next;
+  }
+
   /** Sends if that takes no waiting. @throws ChannelClosed */
   trySend(value: T): boolean {
-    const core = this.#core;
-    const place = core.put(value);
-    const status = library.zc_channel_try_send(env, core.handle, place);
-    if (status === 0) {
-      poke();
-      return true;
-    }
-    core.take(place);
-    if (status === codes.wouldBlock) return false;
-    throw core.error(status);
+    const status = this.#queue.send(value);
+    if (status === codes.closed) throw closedError(this.#queue);
+    return status === 0;
   }
 
   /** A value if one is there, else undefined. */
   tryRecv(): T | undefined {
-    const status = library.zc_channel_try_recv(env, this.#core.handle);
-    if (status < 0) return undefined;
-    poke();
-    return this.#core.take(status);
+    return this.#queue.hasValue ? this.#queue.take() : undefined;
   }
 
-  /** No more sends: receivers drain what is buffered, everyone who waits is woken. Closing twice does nothing. */
-  close(): void {
-    if (this.#core.closed) return;
-    this.#core.closed = true;
-    library.zc_channel_close(env, this.#core.handle);
-    poke();
+  /**
+   * No more sends: receivers drain what is buffered, everyone who waits is woken. With an error, receivers get that after the last
+   * value instead of the end. Closing twice does nothing.
+   */
+  close(error?: unknown): void {
+    if (this.#queue.closed) return;
+    this.#queue.close(error === undefined ? undefined : { error });
   }
 
   [Symbol.dispose](): void {
@@ -109,85 +153,106 @@ export class Channel<T> {
     const next = this.#next;
     return { next: () => next.then() };
   }
-}
 
-/** What the operations share with their channel. */
-class Core<T> {
-  closed = false;
-  readonly handle: number;
-  readonly capacity: number;
-  readonly name: string;
-  /** Values on their way, each at a place that native code knows; `#free` lists the empty places. */
-  readonly #values: (T | undefined)[] = [];
-  readonly #free: number[] = [];
-
-  constructor(handle: number, capacity: number, name: string) {
-    this.handle = handle;
-    this.capacity = capacity;
-    this.name = name;
-  }
-
-  put(value: T): number {
-    const place = this.#free.pop();
-    if (place === undefined) return this.#values.push(value) - 1;
-    this.#values[place] = value;
-    return place;
-  }
-
-  take(place: number): T {
-    const value = this.#values[place] as T;
-    this.#values[place] = undefined;
-    this.#free.push(place);
-    return value;
-  }
-
-  error(status: number): Error {
-    return status === codes.closed ? new ChannelClosed(this.name) : ioError(status, "channel");
+  /**
+   * Runs `body` with each value until the channel is closed and drained: the loop of generator coroutines, as `for await` is that of
+   * async functions. `body` may be a generator, and the channel waits for it; `false` from it ends the loop.
+   *
+   * @example
+   * ```ts
+   * yield* numbers.forEach(function* (n) {
+   *   yield* sleep(n);
+   * });
+   * ```
+   */
+  forEach(body: (value: T) => Coroutine<unknown> | unknown): Operation<void> {
+    checkFunction(body, "Channel.forEach: body");
+    const next = this.#next;
+    return call(function* forEach() {
+      for (let result = yield* next; !result.done; result = yield* next) {
+        const value = body(result.value);
+        if ((isGenerator(value) ? yield* call(value) : value) === false) return;
+      }
+    });
   }
 }
+
+function closedError(queue: Queue<unknown>): ChannelClosed {
+  return new ChannelClosed(queue.name, queue.failure?.error);
+}
+
+const sent: IteratorResult<undefined, unknown> = { done: true, value: undefined };
 
 class Send<T> extends Operation<void> {
-  readonly #core: Core<T>;
-  readonly #value: T;
+  readonly queue: Queue<T>;
+  readonly value: T;
 
-  constructor(core: Core<T>, value: T) {
+  constructor(queue: Queue<T>, value: T) {
     super();
-    this.#core = core;
-    this.#value = value;
+    this.queue = queue;
+    this.value = value;
   }
 
-  /** The place of the value is the wait's scratch. */
+  override poll(wait: Wait): number {
+    return this.queue.send(this.value, wait);
+  }
+
   override begin(wait: Wait): number {
-    const token = tokenOf(wait);
-    const place = this.#core.put(this.#value);
-    wait.scratch = place;
-    return library.zc_op_channel_send(env, this.#core.handle, token, place);
+    const status = this.queue.send(this.value, wait);
+    if (status === parked) {
+      wait.payload = this.value;
+      this.queue.senders.push(wait);
+    }
+    return status;
   }
 
-  override finish(status: number, _value: number, wait: Wait): void {
-    if (status === 0) return;
-    this.#core.take(wait.scratch);
-    throw this.#core.error(status);
+  override finish(status: number): void {
+    if (status !== 0) throw closedError(this.queue);
+  }
+
+  protected override next(): IteratorResult<undefined, unknown> {
+    const frame = state.current;
+    if (frame === undefined || frame.cancelRequest !== undefined) return super.next();
+    if (frame.waiting === this) {
+      if (frame.endStatus !== 0) return super.next();
+      frame.waiting = undefined;
+      return sent;
+    }
+    if (state.budget <= 0) return super.next();
+    const status = this.queue.send(this.value);
+    if (status === 0) {
+      state.budget--;
+      return sent;
+    }
+    if (status !== parked) throw closedError(this.queue);
+    frame.payload = this.value;
+    this.queue.senders.push(frame);
+    frame.waiting = this;
+    return suspend;
   }
 
   override takeBack(wait: Wait): boolean {
-    if (!super.takeBack(wait)) return false;
-    this.#core.take(wait.scratch);
+    if (!this.queue.senders.remove(wait)) return false;
+    wait.payload = undefined;
     return true;
   }
 
+  override wasCancelled(): boolean {
+    return false;
+  }
+
   override get what(): string {
-    return `send to channel "${this.#core.name}"`;
+    return `send to channel "${this.queue.name}"`;
   }
 }
 
 /** A receive; what its result looks like is the subclass's. */
 abstract class Receive<T, R> extends Operation<R> {
-  readonly #core: Core<T>;
+  readonly queue: Queue<T>;
 
-  constructor(core: Core<T>) {
+  constructor(queue: Queue<T>) {
     super();
-    this.#core = core;
+    this.queue = queue;
   }
 
   protected abstract received(value: T): R;
@@ -195,18 +260,63 @@ abstract class Receive<T, R> extends Operation<R> {
   /** The channel is closed and drained. */
   protected abstract ended(): R;
 
-  override begin(wait: Wait): number {
-    return library.zc_op_channel_recv(env, this.#core.handle, tokenOf(wait));
+  override poll(wait: Wait): number {
+    return this.queue.recv(wait);
   }
 
-  override finish(status: number, _value: number): R {
-    if (status >= 0) return this.received(this.#core.take(status));
-    if (status === codes.closed) return this.ended();
-    throw this.#core.error(status);
+  override begin(wait: Wait): number {
+    const status = this.queue.recv(wait);
+    if (status === parked) this.queue.receivers.push(wait);
+    return status;
+  }
+
+  override finish(status: number, _value: number, wait: Wait): R {
+    if (status !== 0) {
+      if (this.queue.failure) throw this.queue.failure.error;
+      return this.ended();
+    }
+    const value = wait.payload as T;
+    wait.payload = undefined;
+    return this.received(value);
+  }
+
+  protected override next(): IteratorResult<undefined, unknown> {
+    const frame = state.current;
+    if (frame === undefined || frame.cancelRequest !== undefined) return super.next();
+    if (frame.waiting === this) {
+      if (frame.endStatus !== 0) return super.next();
+      frame.waiting = undefined;
+    } else {
+      if (state.budget <= 0) return super.next();
+      const status = this.queue.recv(frame);
+      if (status === parked) {
+        this.queue.receivers.push(frame);
+        frame.waiting = this;
+        return suspend;
+      }
+      if (status !== 0) return { done: true, value: this.finish(status, 0, frame) };
+      state.budget--;
+    }
+    const value = frame.payload as T;
+    frame.payload = undefined;
+    return { done: true, value: this.received(value) };
+  }
+
+  override takeBack(wait: Wait): boolean {
+    return this.queue.receivers.remove(wait);
+  }
+
+  override wasCancelled(): boolean {
+    return false;
+  }
+
+  override giveBack(status: number, _value: number, wait: Wait): void {
+    if (status === 0) this.queue.putBack(wait.payload as T);
+    wait.payload = undefined;
   }
 
   override get what(): string {
-    return `receive from channel "${this.#core.name}"`;
+    return `receive from channel "${this.queue.name}"`;
   }
 }
 
@@ -226,5 +336,24 @@ class Next<T> extends Receive<T, IteratorResult<T, undefined>> {
 
   protected override ended(): IteratorResult<T, undefined> {
     return { done: true, value: undefined };
+  }
+}
+
+class RecvMany<T> extends Receive<T, T[]> {
+  readonly #max: number;
+
+  constructor(queue: Queue<T>, max: number) {
+    super(queue);
+    this.#max = max;
+  }
+
+  protected override received(value: T): T[] {
+    const values = [value];
+    while (values.length < this.#max && this.queue.hasValue) values.push(this.queue.take());
+    return values;
+  }
+
+  protected override ended(): T[] {
+    return [];
   }
 }

@@ -1,13 +1,16 @@
 // zigcoro's functions on coroutines: xasync, xawait, xresume, xsuspend, xframe, inCoro.
 
 import { checkString, show } from "./check.ts";
-import { type Coroutine, currentFrame, Frame, startFrame, suspendOperation } from "./frame.ts";
+import { type Coroutine, currentFrame, Frame, suspendOperation } from "./frame.ts";
 import { type NativeArgument, NativeBody, startNative } from "./native-body.ts";
 import type { Operation } from "./operation.ts";
+import { type Prepare, startFrame } from "./start.ts";
 
 export interface FrameOptions {
   /** Shown in errors and reports. Default: the function's name. */
   readonly name?: string;
+  /** Cancels it when aborted, with the signal's reason; aborted already, the coroutine is cancelled at its first operation. */
+  readonly signal?: AbortSignal;
   /** Native bodies only: bytes of its stack, 4,096 to 8,388,608. Default 65,536. */
   readonly stack?: number;
 }
@@ -17,7 +20,8 @@ export interface FrameOptions {
  *
  * The body is a generator function (`yield*` suspends it), an async function, a plain function, or native code (see
  * "zigcoro/native"). An async function's first operation begins in a microtask, after this has returned. What it throws is kept for
- * whoever awaits the frame; a failure that nobody awaits becomes an unhandled rejection.
+ * whoever awaits the frame; a failure that nobody awaits becomes an unhandled rejection. The error's stack names the coroutines that it
+ * came through and who spawned them; with ZIGCORO_TRACE=1 in the environment also where.
  *
  * @example
  * ```ts
@@ -42,12 +46,37 @@ export function xasync<T>(
   args: readonly unknown[] = [],
   options: FrameOptions = {},
 ): Frame<T> | Frame<number> {
-  if (body instanceof NativeBody) return startNative(body, args, options);
+  return launch<T>(body, args, options);
+}
+
+/** `xasync`, with something to see to before the first suspend. */
+export function launch<T>(
+  body: ((...args: never[]) => unknown) | NativeBody,
+  args: readonly unknown[],
+  options: FrameOptions,
+  also?: Prepare,
+): Frame<T> | Frame<number> {
+  const signal = checkSignal(options.signal, "xasync: options.signal");
+  const prepare: Prepare | undefined =
+    signal === undefined
+      ? also
+      : (frame) => {
+          also?.(frame);
+          frame.cancelBy(signal);
+        };
+  if (body instanceof NativeBody) {
+    const frame = startNative(body, args, options);
+    prepare?.(frame as Frame<unknown>);
+    return frame;
+  }
   if (typeof body !== "function") throw new TypeError(`xasync: body must be a function or a NativeBody, got ${show(body)}`);
   if (!Array.isArray(args)) throw new TypeError(`xasync: args must be an array, got ${show(args)}`);
   const name = options.name === undefined ? body.name : checkString(options.name, "xasync: options.name");
-  return startFrame<T>(body, args, name);
+  return startFrame<T>(body, args, name, prepare);
 }
+
+/** `xasync` by the name that most languages have for it. `scope` spawns coroutines that cannot outlive it. */
+export const spawn: typeof xasync = xasync;
 
 /** Waits for the coroutine's end: its result, or what it threw. Any number of coroutines may await one frame. */
 export function xawait<T>(frame: Frame<T>): Operation<T> {
@@ -81,7 +110,12 @@ export function inCoro(): boolean {
   return currentFrame() !== undefined;
 }
 
-function checkFrame<T>(frame: Frame<T>, what: string): Frame<T> {
+export function checkSignal(signal: unknown, what: string): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  throw new TypeError(`${what} must be an AbortSignal, got ${show(signal)}`);
+}
+
+export function checkFrame<T>(frame: Frame<T>, what: string): Frame<T> {
   if (!(frame instanceof Frame)) throw new TypeError(`${what}: frame must be a Frame, got ${show(frame)}`);
   return frame;
 }

@@ -24,8 +24,9 @@ export class TimeoutError extends Error {
 export class ChannelClosed extends Error {
   override readonly name = "ChannelClosed";
   readonly code = "ERR_CHANNEL_CLOSED";
-  constructor(channel: string) {
-    super(`cannot send to channel "${channel}": it is closed`);
+  /** @param cause what the channel was closed with */
+  constructor(channel: string, cause?: unknown) {
+    super(`cannot send to channel "${channel}": it is closed`, cause === undefined ? {} : { cause });
   }
 }
 

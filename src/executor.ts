@@ -2,8 +2,8 @@
 
 import { show } from "./check.ts";
 import { Frame } from "./frame.ts";
-import type { Wait } from "./native/env.ts";
 import { ready, step } from "./scheduler.ts";
+import { PlainWait } from "./wait.ts";
 
 /** Runs things from the queue of this thread. All executors of a thread share its one queue, so they need no registration. */
 export class Executor {
@@ -36,12 +36,11 @@ function resumeIfSuspended(frame: Frame<unknown>): void {
   if (frame.isResumable) frame.resume(undefined);
 }
 
-class Task implements Wait {
-  token = -1;
-  scratch = 0;
+class Task extends PlainWait {
   readonly #work: () => void;
 
   constructor(work: () => void) {
+    super();
     this.#work = work;
   }
 

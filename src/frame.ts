@@ -4,14 +4,13 @@
 // `active <-> suspended -> done`. A frame waits for at most one operation at a time. It goes on from the scheduler's queue, or
 // by `xresume` when it is suspended in `xsuspend`.
 
-import { AsyncLocalStorage } from "node:async_hooks";
-import { show } from "./check.ts";
 import { parked } from "./code.ts";
 import { Cancelled } from "./error.ts";
-import { release, type Wait } from "./native/env.ts";
+import { type Values, valuesOutside } from "./local.ts";
 import { Operation, type Suspended } from "./operation.ts";
-import { type AsyncOwner, asyncOwner, type PromiseWait } from "./promise.ts";
-import { operationBudget, poke, type Running, ready, state } from "./scheduler.ts";
+import { operationBudget, poke, ready, state } from "./scheduler.ts";
+import { addTrace } from "./trace.ts";
+import { type Wait, WaitList } from "./wait.ts";
 
 /** Where a coroutine stands: running (or resuming another), waiting, finished. */
 export type Status = "active" | "suspended" | "done";
@@ -19,69 +18,191 @@ export type Status = "active" | "suspended" | "done";
 /** What a generator body returns: `yield*` in it takes operations and other such generators. */
 export type Coroutine<T> = Generator<Suspended, T, unknown>;
 
+/** What few frames need. */
+class Extras {
+  storage: unknown = undefined;
+  /** Carries a failure that nobody has awaited yet. */
+  rejection: Promise<never> | undefined = undefined;
+  controller: AbortController | undefined = undefined;
+  /** What a cancel throws in it. */
+  cancel: Cancelled | undefined = undefined;
+  /** Where it was spawned, when that is recorded. */
+  site: string | undefined = undefined;
+  /** Runs when it has ended. */
+  cleanup: (() => void) | undefined = undefined;
+  /** Told of a failure instead of the process. */
+  supervisor: ((frame: Frame<unknown>) => void) | undefined = undefined;
+}
+
+const observed = 1;
+const failed = 2;
+const cancelAsked = 4;
+
 /** A coroutine. As an operation it is the wait for the coroutine's end: `yield* frame`, `await frame`. */
 export abstract class Frame<T> extends Operation<T> {
   /** Shown in errors and reports. */
   readonly name: string;
-  /** For the program's own use, as zigcoro's coroutine storage. */
-  storage: unknown = undefined;
+  /** The name of the coroutine that spawned it. */
+  readonly spawnedBy: string | undefined;
   protected where: Status = "active";
-  #result: T | undefined;
-  #error: unknown;
-  #failed = false;
-  #observed = false;
-  /** Carries a failure that nobody has awaited yet. */
-  #rejection: Promise<never> | undefined;
-  #waiters: Set<Wait> | undefined;
-  #cancelled = false;
+  /** Its task-local values; see local.ts. */
+  values: Values | undefined;
+  private flags = 0;
+  /** The result or the error. */
+  private result: unknown = undefined;
+  private waiters: WaitList | undefined = undefined;
+  private extras: Extras | undefined = undefined;
+  /** Who is suspended in its `xsuspend`. */
+  suspendedWait: Wait | undefined = undefined;
 
   constructor(name: string) {
     super();
+    const spawner = currentFrame();
     this.name = name || "anonymous";
+    this.spawnedBy = spawner?.name;
+    this.values = spawner === undefined ? valuesOutside() : spawner.values;
   }
 
   get status(): Status {
     return this.where;
   }
 
+  private get more(): Extras {
+    this.extras ??= new Extras();
+    return this.extras;
+  }
+
+  /** For the program's own use, as zigcoro's coroutine storage. */
+  get storage(): unknown {
+    return this.extras?.storage;
+  }
+
+  set storage(value: unknown) {
+    this.more.storage = value;
+  }
+
+  /** Where it was spawned ("file:line:column"), when ZIGCORO_TRACE=1 asks for that. */
+  get site(): string | undefined {
+    return this.extras?.site;
+  }
+
+  set site(site: string) {
+    this.more.site = site;
+  }
+
+  /** Aborted when the coroutine is cancelled, with the `Cancelled` error as its reason: for `fetch` and everything else that takes one. */
+  get signal(): AbortSignal {
+    const more = this.more;
+    if (more.controller === undefined) {
+      more.controller = new AbortController();
+      if (more.cancel !== undefined) more.controller.abort(more.cancel);
+    }
+    return more.controller.signal;
+  }
+
   /**
    * Asks the coroutine to end: `Cancelled`, with `reason` as its cause, is thrown at the operation it waits for, once that has
    * really ended, or at the next one it starts. That happens once: its `finally` blocks may wait in peace, and cancelling it
-   * again, or when it has finished, does nothing. The end can be awaited as ever.
+   * again, or when it has finished, does nothing.
+   *
+   * It is asked at once. What this returns is the wait for its end, however it ends: `yield* frame.cancel()`, `await frame.cancel()`.
    */
-  cancel(reason?: unknown): void {
-    if (this.where === "done" || this.#cancelled) return;
-    this.#cancelled = true;
-    this.deliverCancel(new Cancelled(reason));
-    poke();
+  cancel(reason?: unknown): Operation<void> {
+    if (this.where !== "done" && !(this.flags & cancelAsked)) {
+      this.flags |= cancelAsked;
+      const error = new Cancelled(reason);
+      const more = this.more;
+      more.cancel = error;
+      this.deliverCancel(error);
+      more.controller?.abort(error);
+      poke();
+    }
+    return new Ended(this);
+  }
+
+  /** Whether it was asked to end. */
+  get cancelled(): boolean {
+    return (this.flags & cancelAsked) !== 0;
   }
 
   protected abstract deliverCancel(error: Cancelled): void;
 
+  /** Cancels it when `signal` is aborted, with the signal's reason. */
+  cancelBy(signal: AbortSignal): void {
+    if (this.where === "done") return;
+    if (signal.aborted) {
+      this.cancel(signal.reason);
+      return;
+    }
+    const abort = () => this.cancel(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    this.whenDone(() => signal.removeEventListener("abort", abort));
+  }
+
+  /** Runs `cleanup` when it has ended, at once if it has. Nothing waits for that, and it must not throw. */
+  whenDone(cleanup: () => void): void {
+    if (this.where === "done") {
+      cleanup();
+      return;
+    }
+    const before = this.more.cleanup;
+    this.more.cleanup =
+      before === undefined
+        ? cleanup
+        : () => {
+            before();
+            cleanup();
+          };
+  }
+
+  /** `supervisor` sees to a failure, which is then nobody else's unless they await it. */
+  superviseBy(supervisor: (frame: Frame<unknown>) => void): void {
+    this.flags |= observed;
+    this.more.rejection?.catch(() => {});
+    this.whenDone(() => supervisor(this));
+  }
+
   /** Whether it is suspended in `xsuspend`. */
   get isResumable(): boolean {
-    return this.suspension !== undefined;
+    return this.suspendedWait !== undefined;
   }
 
   /** For `xresume`: throws an Error when the coroutine is not suspended in `xsuspend`. */
   resume(value: unknown): void {
-    const suspension = this.suspension;
-    if (suspension === undefined) throw this.cannotResume();
+    const wait = this.suspendedWait;
+    if (wait === undefined) throw this.cannotResume();
     if (!state.driving) state.budget = operationBudget;
-    suspension.end(value);
+    this.suspendedWait = undefined;
+    wait.payload = value;
+    if (wait.group !== undefined) wait.group.claim(wait);
+    wait.complete(0, 0);
   }
 
-  /** The `xsuspend` it is in. */
-  suspension: Suspension | undefined = undefined;
+  /** Its failure is somebody's from now on. */
+  observe(): void {
+    this.flags |= observed;
+    this.extras?.rejection?.catch(() => {});
+  }
+
+  override poll(wait: Wait): number {
+    if ((wait as unknown) === this || currentFrame() === this) throw new Error(`coroutine "${this.name}" cannot await itself`);
+    this.observe();
+    return this.where === "done" ? 0 : parked;
+  }
 
   override begin(wait: Wait): number {
-    if ((wait as unknown) === this || currentFrame() === this) throw new Error(`coroutine "${this.name}" cannot await itself`);
-    this.#observed = true;
-    this.#rejection?.catch(() => {});
+    return this.poll(wait) === 0 ? 0 : this.addWaiter(wait);
+  }
+
+  addWaiter(wait: Wait): number {
     if (this.where === "done") return 0;
-    this.#waiters ??= new Set();
-    this.#waiters.add(wait);
+    this.waiters ??= new WaitList();
+    this.waiters.push(wait);
     return parked;
+  }
+
+  removeWaiter(wait: Wait): boolean {
+    return this.waiters?.remove(wait) ?? false;
   }
 
   override finish(_status: number, _value: number, _wait: Wait): T {
@@ -90,16 +211,25 @@ export abstract class Frame<T> extends Operation<T> {
 
   /** The result of a finished coroutine, or throws its error. */
   outcome(): T {
-    if (this.#failed) throw this.#error;
-    return this.#result as T;
+    if (this.flags & failed) throw this.result;
+    return this.result as T;
+  }
+
+  /** What it ended with, without a throw. */
+  get failure(): { readonly error: unknown } | undefined {
+    return this.flags & failed ? { error: this.result } : undefined;
   }
 
   override takeBack(wait: Wait): boolean {
-    return this.#waiters?.delete(wait) ?? false;
+    return this.removeWaiter(wait);
   }
 
   override wasCancelled(): boolean {
     return false;
+  }
+
+  override waitsFor(): Iterable<object> {
+    return [this];
   }
 
   override get what(): string {
@@ -108,7 +238,7 @@ export abstract class Frame<T> extends Operation<T> {
 
   /** Whether a cancel is what it ended with. */
   get endedByCancel(): boolean {
-    return this.#failed && isCancelled(this.#error);
+    return (this.flags & failed) !== 0 && isCancelled(this.result);
   }
 
   /** Why `resume` refuses. */
@@ -122,25 +252,38 @@ export abstract class Frame<T> extends Operation<T> {
     return "go on";
   }
 
+  /** Frames that it waits for, for reports. */
+  get waitsForFrames(): Iterable<object> {
+    return [];
+  }
+
   protected succeed(result: T): void {
-    this.#result = result;
-    this.#end();
+    this.result = result;
+    this.end();
   }
 
   protected fail(error: unknown): void {
-    this.#error = error;
-    this.#failed = true;
-    this.#end();
+    this.result = error;
+    this.flags |= failed;
+    const cancelled = isCancelled(error);
+    if (!cancelled) addTrace(error, this);
+    this.end();
     // A failure that nobody awaits must not vanish: like a promise's, it becomes an unhandled rejection, by the rules of those.
-    if (!this.#observed && !isCancelled(error)) this.#rejection = Promise.reject(error);
+    if (!(this.flags & observed) && !cancelled) this.more.rejection = Promise.reject(error);
   }
 
-  #end(): void {
+  private end(): void {
     this.where = "done";
-    const waiters = this.#waiters;
-    if (waiters === undefined) return;
-    this.#waiters = undefined;
-    for (const wait of waiters) ready(wait, 0, 0);
+    const waiters = this.waiters;
+    if (waiters !== undefined) {
+      this.waiters = undefined;
+      for (let wait = waiters.shift(); wait !== undefined; wait = waiters.shift()) ready(wait, 0, 0);
+    }
+    const cleanup = this.extras?.cleanup;
+    if (cleanup !== undefined) {
+      this.more.cleanup = undefined;
+      cleanup();
+    }
   }
 }
 
@@ -153,213 +296,80 @@ function isCancelled(error: unknown): boolean {
   }
 }
 
-/** The body is a generator: the driver keeps where it stands, and a resume is one `next()`. */
-class GeneratorFrame<T> extends Frame<T> implements Running {
-  token = -1;
-  scratch = 0;
-  waiting: Operation<unknown> | undefined = undefined;
-  endStatus = 0;
-  endValue = 0;
-  thrown: Error | undefined = undefined;
-  cancelRequest: Error | undefined = undefined;
-  readonly #body: Coroutine<T>;
-
-  constructor(name: string, body: Coroutine<T>) {
-    super(name);
-    this.#body = body;
-  }
-
-  /** Runs until the next suspend. */
-  step(): void {
-    const outer = state.current;
-    state.current = this;
-    this.where = "active";
-    let result: IteratorResult<unknown, T>;
-    try {
-      result = this.#body.next();
-      while (!result.done && this.waiting === undefined) result = this.#body.throw(misuse(this.name, result.value));
-    } catch (error) {
-      state.current = outer;
-      release(this);
-      this.fail(error);
-      return;
-    }
-    state.current = outer;
-    if (result.done) {
-      release(this);
-      this.succeed(result.value);
-    } else {
-      this.where = "suspended";
-    }
-  }
-
-  complete(status: number, value: number): void {
-    this.endStatus = status;
-    this.endValue = value;
-    state.budget = operationBudget;
-    this.step();
-  }
-
-  protected override deliverCancel(error: Cancelled): void {
-    if (this.where === "suspended" && this.waiting?.takeBack(this)) {
-      this.thrown = error;
-      ready(this, 0, 0);
-    } else {
-      this.cancelRequest = error;
-    }
-  }
-
-  override get waitsTo(): string {
-    return this.waiting?.what ?? "go on";
-  }
-}
-
-function misuse(name: string, yielded: unknown): TypeError {
-  const hint =
-    yielded instanceof Operation
-      ? "write yield* for an operation"
-      : yielded instanceof Promise
-        ? "write yield* until(promise)"
-        : "a coroutine yields nothing by itself; write yield* and an operation";
-  return new TypeError(`coroutine "${name}" yielded ${show(yielded)}: ${hint}`);
-}
-
-/**
- * The body is a function that returned a promise, as async functions do, or a plain result. A promise runs on from microtasks, so
- * resuming it is never immediate.
- */
-class AsyncFrame<T> extends Frame<T> implements AsyncOwner {
-  readonly waits = new Set<PromiseWait>();
-  cancelRequest: Error | undefined;
-
-  failed(error: unknown): this {
-    this.fail(error);
-    return this;
-  }
-
-  /** Runs `body` with this as the current coroutine; gives a generator back if that is what it returned. */
-  run(body: () => unknown): Coroutine<T> | undefined {
-    const outer = state.current;
-    state.current = undefined;
-    let result: unknown;
-    try {
-      result = asyncFrames.run(this as AsyncFrame<unknown>, body);
-    } catch (error) {
-      this.fail(error);
-      return;
-    } finally {
-      state.current = outer;
-    }
-    if (isGenerator(result)) return result as Coroutine<T>;
-    if (isThenable(result)) this.#adopt(result as PromiseLike<T>);
-    else this.succeed(result as T);
-  }
-
-  #adopt(promise: PromiseLike<T>): void {
-    this.where = "suspended";
-    promise.then(
-      (value) => this.succeed(value),
-      (error) => this.fail(error),
-    );
-  }
-
-  protected override deliverCancel(error: Cancelled): void {
-    if (this.waits.size === 0) this.cancelRequest = error;
-    for (const wait of this.waits) wait.cancel(error);
-  }
-
-  override get waitsTo(): string {
-    for (const wait of this.waits) return wait.what;
-    return "go on from a promise";
-  }
-}
-
-const asyncFrames = new AsyncLocalStorage<AsyncFrame<unknown> | undefined>();
-asyncOwner.find = () => (state.current === undefined ? asyncFrames.getStore() : undefined);
-
-const GeneratorFunction = Object.getPrototypeOf(function* () {}).constructor;
-
-/** Makes the frame for a body and runs it to its first suspend. */
-export function startFrame<T>(body: (...args: never[]) => unknown, args: readonly unknown[], name: string): Frame<T> {
-  const call = body as (...args: readonly unknown[]) => unknown;
-  if (body instanceof GeneratorFunction) {
-    try {
-      return startGenerator(call(...args) as Coroutine<T>, name);
-    } catch (error) {
-      // Of the parameters' default values: the body itself has not begun.
-      return new AsyncFrame<T>(name).failed(error);
-    }
-  }
-  const frame = new AsyncFrame<T>(name);
-  const generator = frame.run(() => call(...args));
-  if (generator) return startGenerator(generator, name);
-  poke();
-  return frame;
-}
-
-function startGenerator<T>(body: Coroutine<T>, name: string): Frame<T> {
-  const frame = new GeneratorFrame<T>(name, body);
-  if (!state.driving) state.budget = operationBudget;
-  // An async coroutine that starts it must not pass for the one that runs in it.
-  if (asyncFrames.getStore() === undefined) frame.step();
-  else asyncFrames.run(undefined, () => frame.step());
-  poke();
-  return frame;
-}
-
-function isGenerator(value: unknown): boolean {
-  return Object.prototype.toString.call(value) === "[object Generator]";
-}
-
-function isThenable(value: unknown): boolean {
-  return typeof (value as PromiseLike<unknown> | null)?.then === "function";
-}
-
-/** The coroutine that runs right now; undefined outside of any. */
-export function currentFrame(): Frame<unknown> | undefined {
-  return (state.current as GeneratorFrame<unknown> | undefined) ?? asyncFrames.getStore();
-}
-
-/** One `xsuspend` of a coroutine. */
-class Suspension extends Operation<unknown> {
+/** The wait for a coroutine's end, however it ends. A failure stays the coroutine's own. */
+class Ended extends Operation<void> {
   readonly #frame: Frame<unknown>;
-  #wait: Wait | undefined;
-  #value: unknown;
 
   constructor(frame: Frame<unknown>) {
     super();
     this.#frame = frame;
   }
 
-  /** For `xresume`: a generator goes on in this call. */
-  end(value: unknown): void {
-    const wait = this.#wait as Wait;
-    this.#value = value;
-    this.#leave();
-    wait.complete(0, 0);
+  override poll(wait: Wait): number {
+    const frame = this.#frame;
+    if ((wait as unknown) === frame || currentFrame() === frame) throw new Error(`coroutine "${frame.name}" cannot await itself`);
+    return frame.status === "done" ? 0 : parked;
   }
 
   override begin(wait: Wait): number {
-    if (this.#frame.suspension) throw new Error(`coroutine "${this.#frame.name}" is suspended already`);
-    this.#wait = wait;
-    this.#frame.suspension = this;
+    return this.poll(wait) === 0 ? 0 : this.#frame.addWaiter(wait);
+  }
+
+  override finish(): void {}
+
+  override takeBack(wait: Wait): boolean {
+    return this.#frame.removeWaiter(wait);
+  }
+
+  override waitsFor(): Iterable<object> {
+    return [this.#frame];
+  }
+
+  override get what(): string {
+    return `see the end of coroutine "${this.#frame.name}"`;
+  }
+}
+
+/** Finds the async coroutine that runs right now; set by async-frame.ts. */
+export const asyncCurrent: { find: () => Frame<unknown> | undefined } = { find: () => undefined };
+
+/** The coroutine that runs right now; undefined outside of any. */
+export function currentFrame(): Frame<unknown> | undefined {
+  return (state.current as unknown as Frame<unknown> | undefined) ?? asyncCurrent.find();
+}
+
+/** One `xsuspend`: of whatever coroutine runs when it begins. */
+class Suspension extends Operation<unknown> {
+  override begin(wait: Wait): number {
+    const frame = currentFrame() as Frame<unknown>;
+    if (frame.suspendedWait) throw new Error(`coroutine "${frame.name}" is suspended already`);
+    frame.suspendedWait = wait;
+    wait.payload = frame;
     return parked;
   }
 
-  override finish(): unknown {
-    const value = this.#value;
-    this.#value = undefined;
+  override finish(_status: number, _value: number, wait: Wait): unknown {
+    const value = wait.payload;
+    wait.payload = undefined;
     return value;
   }
 
-  override takeBack(): boolean {
-    this.#leave();
-    return true;
+  protected override next(): IteratorResult<undefined, unknown> {
+    const frame = state.current;
+    if (frame === undefined || frame.waiting !== this || frame.cancelRequest !== undefined) return super.next();
+    frame.waiting = undefined;
+    const value = frame.payload;
+    frame.payload = undefined;
+    return { done: true, value };
   }
 
-  #leave(): void {
-    this.#wait = undefined;
-    this.#frame.suspension = undefined;
+  override takeBack(wait: Wait): boolean {
+    const frame = wait.payload;
+    // Resumed already: the value is on its way.
+    if (!(frame instanceof Frame) || frame.suspendedWait !== wait) return false;
+    frame.suspendedWait = undefined;
+    wait.payload = undefined;
+    return true;
   }
 
   override get what(): string {
@@ -367,9 +377,10 @@ class Suspension extends Operation<unknown> {
   }
 }
 
+const suspension = new Suspension();
+
 /** The suspend operation for the coroutine that runs right now. */
 export function suspendOperation(): Operation<unknown> {
-  const frame = currentFrame();
-  if (frame === undefined) throw new Error("xsuspend was called outside of any coroutine: there is nothing to suspend");
-  return new Suspension(frame);
+  if (currentFrame() === undefined) throw new Error("xsuspend was called outside of any coroutine: there is nothing to suspend");
+  return suspension;
 }

@@ -7,9 +7,10 @@ import type { FrameOptions } from "./coroutine.ts";
 import { ioError } from "./error.ts";
 import { Frame } from "./frame.ts";
 import { layouts } from "./native/abi.ts";
-import { acquire, env, lastErrno, lastValue, library, release, type Wait } from "./native/env.ts";
+import { acquire, env, lastErrno, lastValue, library, release } from "./native/env.ts";
 import { poke, state } from "./scheduler.ts";
 import { TCP } from "./tcp.ts";
+import type { Wait, WaitList } from "./wait.ts";
 
 /** A C function of type `zc_body`, from `native.cc`, `native.open` or `native.at`. */
 export class NativeBody {
@@ -36,6 +37,13 @@ const encoder = new TextEncoder();
 class NativeFrame extends Frame<number> implements Wait {
   token = -1;
   scratch = 0;
+  payload: unknown = undefined;
+  endStatus = 0;
+  endValue = 0;
+  list: WaitList | undefined = undefined;
+  before: Wait | undefined = undefined;
+  after: Wait | undefined = undefined;
+  readonly group: undefined;
   #handle = 0;
   /** Kept until it has ended: a connection that nobody else holds would be collected, and closed. */
   protected kept: readonly unknown[] = [];

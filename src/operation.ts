@@ -2,16 +2,20 @@
 // then nothing happens. An operation may be used again after it has ended.
 //
 // A subclass says how to begin, and what its status means. Whoever waits is a `Wait`. What belongs to one use of an operation is
-// kept with its wait (`scratch`, or a map by wait), so that one description serves many uses, also at the same time.
+// kept with its wait (`scratch`, `payload`), so that one description serves many uses, also at the same time.
 //
-// One use, in order:   begin  advance*  ( finish | forget )      or      begin  advance*  takeBack, answered with true
-//   `advance` comes after each wait, and once after a `begin` that ended at once when its waiter had to let others run.
-//   `takeBack` may come at any time after `begin`; `forget` comes in place of `finish` when it was cancelled.
+// One use, in order:   begin  advance*  ( finish | forget | giveBack )      or      begin  advance*  takeBack, answered with true
+//   `poll` may stand in for `begin`: it ends at once or has done nothing.
+//   `advance` comes after each wait that native code ended, and once after a `begin` that ended at once when its waiter had to let
+//   others run.
+//   `takeBack` may come at any time after `begin`. After one that answered false, `forget` comes in place of `finish` when the
+//   operation was cancelled, and `giveBack` when it has a result that nobody wants.
 
 import { codes, parked } from "./code.ts";
-import { acquire, env, library, type Wait } from "./native/env.ts";
+import { acquire, env, library } from "./native/env.ts";
 import { PromiseWait } from "./promise.ts";
 import { type Running, ready, state } from "./scheduler.ts";
+import type { Wait } from "./wait.ts";
 
 /** What a suspended coroutine yields to the scheduler. Bodies never see one. */
 declare const suspension: unique symbol;
@@ -29,13 +33,21 @@ export abstract class Operation<T> implements PromiseLike<T> {
   /** What a report says the waiter waits to do: "receive from channel ...". */
   abstract get what(): string;
 
+  /** Ends at once, as `begin` may, or answers `parked` and has done nothing. What cannot know without beginning has done nothing. */
+  poll(_wait: Wait): number {
+    return parked;
+  }
+
   /** A wait ended with `status`: `parked` when the operation goes on waiting, else the status for `finish`. Does not throw. */
   advance(status: number, _value: number, _wait: Wait): number {
     return status;
   }
 
-  /** Takes it back. True: it never happened, and is over. False: it still ends by itself, cancelled or with a result. */
-  takeBack(wait: Wait): boolean {
+  /**
+   * Takes it back. True: it never happened, and is over. False: it still ends by itself, cancelled or with a result. `reason` is the
+   * cancel's, for coroutines that run on its behalf.
+   */
+  takeBack(wait: Wait, _reason?: unknown): boolean {
     // A cancel of a kernel operation is submitted by the next tick.
     state.submitted = true;
     return library.zc_op_cancel(env, wait.token) === 1;
@@ -47,14 +59,29 @@ export abstract class Operation<T> implements PromiseLike<T> {
   }
 
   /** It was cancelled: lets go of what is kept for `wait`, as `finish` does. */
-  forget(_wait: Wait): void {}
+  forget(wait: Wait): void {
+    wait.payload = undefined;
+  }
+
+  /** It ended with a result, but another operation won: the result goes back to where it came from. */
+  giveBack(_status: number, _value: number, wait: Wait): void {
+    this.forget(wait);
+  }
+
+  /** Who could end it, for reports of deadlocks: frames that it waits for. */
+  waitsFor(_wait: Wait): Iterable<object> {
+    return [];
+  }
 
   /** Runs the operation in the current generator coroutine: `const value = yield* operation`. */
   [Symbol.iterator](): Iterator<Suspended, T, unknown> {
     return this as unknown as Iterator<Suspended, T, unknown>;
   }
 
-  /** The iterator protocol of `yield*`; not for direct use. The first call begins, the one after a wait ends. */
+  /**
+   * The iterator protocol of `yield*`; not for direct use. The first call begins, the one after a wait ends. The operations that
+   * coroutines use most have a short cut of their own before this.
+   */
   protected next(): IteratorResult<undefined, unknown> {
     const frame = state.current;
     if (frame === undefined) throw new Error(`cannot ${this.what} here: yield* works inside a coroutine; elsewhere write await`);
@@ -73,18 +100,17 @@ export abstract class Operation<T> implements PromiseLike<T> {
   }
 
   private goOn(frame: Running): IteratorResult<undefined, unknown> {
-    if (frame.thrown !== undefined) {
-      const error = frame.thrown;
-      frame.thrown = undefined;
+    if (frame.takenBack) {
+      frame.takenBack = false;
       frame.waiting = undefined;
-      throw error;
+      throw takeCancel(frame);
     }
     const value = frame.endValue;
     // Kept while `advance` may wait again, so that the next resume comes back here.
     const status = this.advance(frame.endStatus, value, frame);
     if (status === parked) {
       // A cancel that met the end of one part is for the next part, too.
-      if (frame.cancelRequest === undefined || !this.takeBack(frame)) return suspend;
+      if (frame.cancelRequest === undefined || !this.takeBack(frame, frame.cancelRequest.cause)) return suspend;
       frame.waiting = undefined;
       throw takeCancel(frame);
     }
@@ -108,9 +134,9 @@ export abstract class Operation<T> implements PromiseLike<T> {
   }
 }
 
-const suspend: IteratorResult<undefined, unknown> = { done: false, value: undefined };
+export const suspend: IteratorResult<undefined, unknown> = { done: false, value: undefined };
 
-function takeCancel(frame: Running): Error {
+export function takeCancel(frame: Running): Error {
   const error = frame.cancelRequest as Error;
   frame.cancelRequest = undefined;
   return error;

@@ -1,9 +1,10 @@
 // PromiseWait: an operation that is awaited outside of a generator, as the promise that `await` sees.
 
 import { parked } from "./code.ts";
-import { release, type Wait } from "./native/env.ts";
+import { release } from "./native/env.ts";
 import type { Operation } from "./operation.ts";
 import { poke } from "./scheduler.ts";
+import { PlainWait } from "./wait.ts";
 
 /** The async coroutine that awaits; it cancels its waits. */
 export interface AsyncOwner {
@@ -12,12 +13,10 @@ export interface AsyncOwner {
   cancelRequest: Error | undefined;
 }
 
-/** Finds the async coroutine that runs right now; set by frame.ts, which knows. */
+/** Finds the async coroutine that runs right now; set by start.ts, which knows. */
 export const asyncOwner: { find: () => AsyncOwner | undefined } = { find: () => undefined };
 
-export class PromiseWait implements Wait {
-  token = -1;
-  scratch = 0;
+export class PromiseWait extends PlainWait {
   readonly #operation: Operation<unknown>;
   readonly #resolve: (value: unknown) => void;
   readonly #reject: (error: unknown) => void;
@@ -26,6 +25,7 @@ export class PromiseWait implements Wait {
   #cancelled: Error | undefined;
 
   constructor(operation: Operation<unknown>, resolve: (value: unknown) => void, reject: (error: unknown) => void) {
+    super();
     this.#operation = operation;
     this.#resolve = resolve;
     this.#reject = reject;
@@ -33,6 +33,10 @@ export class PromiseWait implements Wait {
 
   get what(): string {
     return this.#operation.what;
+  }
+
+  get waitsFor(): Iterable<object> {
+    return this.#operation.waitsFor(this);
   }
 
   start(): void {
@@ -44,36 +48,40 @@ export class PromiseWait implements Wait {
       return;
     }
     owner?.waits.add(this);
-    this.#settle(0, () => this.#operation.begin(this));
+    try {
+      this.#continue(this.#operation.begin(this), 0);
+    } catch (error) {
+      this.#leave();
+      this.#reject(error);
+    }
     poke();
   }
 
   complete(status: number, value: number): void {
-    this.#settle(value, () => this.#operation.advance(status, value, this));
+    try {
+      this.#continue(this.#operation.advance(status, value, this), value);
+    } catch (error) {
+      this.#leave();
+      this.#reject(error);
+    }
   }
 
   /** Rejects with `error` once the operation has ended; if it ends with a result all the same, the next one is cancelled. */
   cancel(error: Error): void {
     this.#cancelled = error;
-    if (!this.#operation.takeBack(this)) return;
+    if (!this.#operation.takeBack(this, error.cause)) return;
     this.#leave();
     this.#reject(error);
   }
 
-  #settle(value: number, run: () => number): void {
-    try {
-      const status = run();
-      if (status === parked) {
-        // A cancel that met the end of one part is for the next part, too.
-        if (this.#cancelled) this.cancel(this.#cancelled);
-        return;
-      }
-      this.#leave();
-      this.#resolve(this.#result(status, value));
-    } catch (error) {
-      this.#leave();
-      this.#reject(error);
+  #continue(status: number, value: number): void {
+    if (status === parked) {
+      // A cancel that met the end of one part is for the next part, too.
+      if (this.#cancelled) this.cancel(this.#cancelled);
+      return;
     }
+    this.#leave();
+    this.#resolve(this.#result(status, value));
   }
 
   #result(status: number, value: number): unknown {

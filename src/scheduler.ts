@@ -6,8 +6,8 @@
 // process. Work that appears while nobody drives, from any callback, calls `poke`.
 
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { Wait } from "./native/env.ts";
 import * as native from "./native/env.ts";
+import type { Wait } from "./wait.ts";
 
 /** What the hot path reads; one object, so that every module sees the same. */
 export const state: {
@@ -25,20 +25,21 @@ export const state: {
 export interface Running extends Wait {
   /** The operation it waits for. */
   waiting: object | undefined;
-  /** How that operation ended, and what came with it. */
-  endStatus: number;
-  endValue: number;
-  /** What the operation is to throw instead of going on: it was taken back by a cancel. */
-  thrown: Error | undefined;
-  /** A cancel that waits for the next operation. */
+  /** That was taken back by a cancel. */
+  takenBack: boolean;
+  /** A cancel that is to be thrown: at once when the operation was taken back, else when it has ended or the next one begins. */
   cancelRequest: Error | undefined;
+  /** Goes on with `body`; what is now its innermost generator goes on when that has ended. */
+  enter(body: Generator<unknown, unknown, unknown>): void;
+  /** How the generator that was entered last has ended: 1 returned, 2 threw; 0 once that was taken. */
+  called: number;
 }
 
 /** Operations that may end at once before a coroutine yields to the others. */
 export const operationBudget = 256;
 
 /** Waits told before the clock is looked at. */
-const batch = 64;
+const batch = 128;
 
 /** Nanoseconds of draining before Bun's loop, or the kernel, gets its turn. */
 const slice = 2_000_000;
@@ -49,23 +50,34 @@ const microtaskLimit = 1024;
 /** Turns without any event before the loop parks. A turn costs less than a wake. At least 1: it counts what is pending. */
 const idleTurns = 2;
 
-// The ready queue: waits that ended on the TypeScript side (joins, promises, spent budgets), each with status and value. New ones
-// go to `incoming`; when all of `outgoing` are told, the two change places, so neither grows with the time they are in use.
-let incoming: Wait[] = [];
-let incomingResults: number[] = [];
-let outgoing: Wait[] = [];
-let outgoingResults: number[] = [];
-let outgoingAt = 0;
+// The ready queue: waits that ended on the TypeScript side (messages, joins, promises, spent budgets), in a ring that grows.
+const firstQueueLength = 1024;
+let queue: (Wait | undefined)[] = new Array(firstQueueLength).fill(undefined);
+let queueMask = firstQueueLength - 1;
+let queueHead = 0;
+let queueLength = 0;
 
 /** Queues the end of `wait`, to be told from the queue and never from inside the caller. */
 export function ready(wait: Wait, status: number, value: number): void {
-  incoming.push(wait);
-  incomingResults.push(status, value);
-  poke();
+  wait.endStatus = status;
+  wait.endValue = value;
+  if (wait.group !== undefined) wait.group.claim(wait);
+  if (queueLength > queueMask) growQueue();
+  queue[(queueHead + queueLength) & queueMask] = wait;
+  queueLength++;
+  if (!state.driving) poke();
+}
+
+function growQueue(): void {
+  const grown: (Wait | undefined)[] = new Array(queue.length * 2).fill(undefined);
+  for (let i = 0; i < queueLength; i++) grown[i] = queue[(queueHead + i) & queueMask];
+  queue = grown;
+  queueMask = grown.length - 1;
+  queueHead = 0;
 }
 
 function hasWork(): boolean {
-  return incoming.length > 0 || outgoingAt < outgoing.length || native.hasReady();
+  return queueLength > 0 || native.hasReady();
 }
 
 /** Tells everybody whose operation has ended, and whoever that makes ready, for the length of a slice; how many. */
@@ -82,32 +94,27 @@ function drain(): number {
   }
 }
 
+/** Tells a batch of those in the queue, in order. */
 function drainQueue(): number {
-  if (outgoingAt === outgoing.length) {
-    if (incoming.length === 0) return 0;
-    outgoing = incoming;
-    outgoingResults = incomingResults;
-    outgoingAt = 0;
-    incoming = [];
-    incomingResults = [];
-  }
-  const first = outgoingAt;
-  const last = Math.min(outgoing.length, first + batch);
-  while (outgoingAt < last) {
-    const at = outgoingAt++;
+  let told = 0;
+  for (; told < batch && queueLength > 0; told++) {
+    const wait = queue[queueHead] as Wait;
+    // Told waits are not to be kept alive by the queue.
+    queue[queueHead] = undefined;
+    queueHead = (queueHead + 1) & queueMask;
+    queueLength--;
     try {
-      (outgoing[at] as Wait).complete(outgoingResults[2 * at] as number, outgoingResults[2 * at + 1] as number);
+      wait.complete(wait.endStatus, wait.endValue);
     } catch (error) {
       native.throwLater(error);
     }
   }
-  // Told waits are not to be kept alive by the queue.
-  if (outgoingAt === outgoing.length) {
-    outgoing = [];
-    outgoingResults = [];
-    outgoingAt = 0;
+  if (queueLength === 0 && queue.length > 64 * firstQueueLength) {
+    queue = new Array(firstQueueLength).fill(undefined);
+    queueMask = firstQueueLength - 1;
+    queueHead = 0;
   }
-  return last - first;
+  return told;
 }
 
 // ---- guest

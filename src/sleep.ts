@@ -3,20 +3,25 @@
 import { checkMilliseconds } from "./check.ts";
 import { parked } from "./code.ts";
 import { ioError } from "./error.ts";
-import { env, library, type Wait } from "./native/env.ts";
+import { env, library } from "./native/env.ts";
 import { Operation, tokenOf } from "./operation.ts";
 import { state } from "./scheduler.ts";
+import type { Wait } from "./wait.ts";
 
 class Sleep extends Operation<void> {
   readonly #ms: number;
+  readonly #until: number | undefined;
 
-  constructor(ms: number) {
+  /** Until the time `until`, if it is given, else for `ms` milliseconds from when it begins. */
+  constructor(ms: number, until?: number) {
     super();
     this.#ms = ms;
+    this.#until = until;
   }
 
   override begin(wait: Wait): number {
-    const status = library.zc_op_sleep(env, tokenOf(wait), this.#ms);
+    const ms = this.#until === undefined ? this.#ms : Math.max(0, this.#until - now());
+    const status = library.zc_op_sleep(env, tokenOf(wait), ms);
     if (status === parked) state.submitted = true;
     return status;
   }
@@ -26,7 +31,7 @@ class Sleep extends Operation<void> {
   }
 
   override get what(): string {
-    return `sleep ${this.#ms} ms`;
+    return this.#until === undefined ? `sleep ${this.#ms} ms` : "sleep until a deadline";
   }
 }
 
@@ -37,4 +42,14 @@ class Sleep extends Operation<void> {
  */
 export function sleep(ms: number): Operation<void> {
   return new Sleep(checkMilliseconds(ms, "sleep: ms"));
+}
+
+/** Waits until `now()` is at least `time`; no time at all when it is past. @throws TypeError, RangeError */
+export function sleepUntil(time: number): Operation<void> {
+  return new Sleep(0, checkMilliseconds(time, "sleepUntil: time"));
+}
+
+/** The monotonic clock that timers go by, in milliseconds. It starts anywhere; only differences mean something. */
+export function now(): number {
+  return library.zc_now();
 }

@@ -4,15 +4,16 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { type Address, readAddress } from "./address.ts";
+import { sequence } from "./call.ts";
 import { checkInteger, checkString, show } from "./check.ts";
 import { codes, parked } from "./code.ts";
 import { endpoint, ioError } from "./error.ts";
 import type { Coroutine } from "./frame.ts";
-import { env, lastErrno, library, type Wait } from "./native/env.ts";
+import { env, lastErrno, library } from "./native/env.ts";
 import { Operation, tokenOf } from "./operation.ts";
 import { poke, state } from "./scheduler.ts";
-import { sequence } from "./sequence.ts";
 import { until } from "./until.ts";
+import type { Wait } from "./wait.ts";
 
 /** What a write answers when its data is not what it was. */
 const changed = -20_000;
@@ -264,7 +265,7 @@ abstract class SocketOperation<T> extends Operation<T> {
     return this.result(this.#socket.handle, status, value);
   }
 
-  override forget(): void {
+  override forget(_wait: Wait): void {
     this.#lane.wait = undefined;
   }
 

@@ -472,9 +472,9 @@ describe("misuse is told", () => {
       'TypeError: withTimeout: ms must be a number of milliseconds, got "1"',
     ],
     [
-      "withTimeout(1, promise)",
-      () => withTimeout(1, Promise.resolve() as never),
-      "TypeError: withTimeout: operation must be an Operation, got an object of class Promise",
+      "withTimeout(1, number)",
+      () => withTimeout(1, 2 as never),
+      "TypeError: withTimeout: operation must be an operation, a frame, a generator or a promise, got 2",
     ],
   ];
   for (const [name, call, message] of wrong) test(`of ${name}`, () => expect(thrown(call)).toStartWith(message));

@@ -2,18 +2,9 @@
 // which slot, not what they wait for.
 
 import { type Pointer, toArrayBuffer } from "bun:ffi";
+import type { Wait } from "../wait.ts";
 import { layouts } from "./abi.ts";
 import { openLibrary } from "./library.ts";
-
-/** Who waits: told once per operation, from the scheduler's queue. */
-export interface Wait {
-  /** Slot and generation, or -1 while it has no slot. */
-  token: number;
-  /** For the operation that it waits for, from `begin` to `finish`. */
-  scratch: number;
-  /** The operation ended with `status` (>= 0, or a negative code) and `value`. */
-  complete(status: number, value: number): void;
-}
 
 export const library = openLibrary();
 

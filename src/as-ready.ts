@@ -1,0 +1,81 @@
+// xawaitAsReady: the results of several operations in order of completion.
+
+import { operationOf, type Result, type Waitable } from "./branch.ts";
+import { sequence } from "./call.ts";
+import { Channel } from "./channel.ts";
+import { show } from "./check.ts";
+import { type Coroutine, Frame } from "./frame.ts";
+import type { Operation } from "./operation.ts";
+import { startGenerator } from "./start.ts";
+
+type Outcome<T> = { readonly value: T } | { readonly error: unknown };
+
+/** Iterates over results as they come: `for await` has values, `for` has operations to `yield*`. */
+export interface AsReady<T> extends AsyncIterable<T, void, undefined>, Iterable<Operation<T>, void, undefined> {}
+
+/**
+ * The results of frames and operations in order of completion. All start at once. In an async function `for await` gives the values;
+ * in a generator `for` gives operations, each of which is the wait for the next one. A failure is thrown where its turn is, and the loop may
+ * go on behind it. Leaving the loop early cancels what was started for it; frames go on by themselves.
+ *
+ * @example
+ * ```ts
+ * for (const next of xawaitAsReady([slow, fast])) {
+ *   const value = yield* next; // the fast one's first
+ *   console.log(value);
+ * }
+ * ```
+ * @throws TypeError
+ */
+export function xawaitAsReady<W extends Waitable<unknown>>(operations: Iterable<W>): AsReady<Result<W>> {
+  if (typeof operations?.[Symbol.iterator] !== "function") {
+    throw new TypeError(`xawaitAsReady: operations must be iterable, got ${show(operations)}`);
+  }
+  type T = Result<W>;
+  const list = [...operations].map((operation, i) => operationOf(operation as Waitable<T>, `xawaitAsReady: operation ${i}`));
+  return {
+    *[Symbol.iterator]() {
+      const { results, stop } = start(list);
+      try {
+        for (let i = 0; i < list.length; i++) yield next(results);
+      } finally {
+        stop();
+      }
+    },
+    async *[Symbol.asyncIterator]() {
+      const { results, stop } = start(list);
+      try {
+        for (let i = 0; i < list.length; i++) yield await next(results);
+      } finally {
+        stop();
+      }
+    },
+  };
+}
+
+function next<T>(results: Channel<Outcome<T>>): Operation<T> {
+  return sequence("see the next of several operations", function* () {
+    const outcome = (yield* results.recv()) as Outcome<T>;
+    if ("error" in outcome) throw outcome.error;
+    return outcome.value;
+  });
+}
+
+/** A coroutine for each operation passes its outcome on. */
+function start<T>(operations: readonly Operation<T>[]): { results: Channel<Outcome<T>>; stop: () => void } {
+  const results = Channel.unbounded<Outcome<T>>("results as ready");
+  const frames = operations.map((operation) => startGenerator(pass(operation, results), nameOf(operation)));
+  return { results, stop: () => frames.forEach((frame) => void frame.cancel()) };
+}
+
+function* pass<T>(operation: Operation<T>, results: Channel<Outcome<T>>): Coroutine<void> {
+  try {
+    results.trySend({ value: yield* operation });
+  } catch (error) {
+    results.trySend({ error });
+  }
+}
+
+function nameOf(operation: Operation<unknown>): string {
+  return operation instanceof Frame ? `wait for ${operation.name}` : operation.what;
+}

@@ -1,0 +1,57 @@
+// interval: ticks that do not drift.
+
+import { sequence } from "./call.ts";
+import { checkMilliseconds } from "./check.ts";
+import type { Operation } from "./operation.ts";
+import { now, sleepUntil } from "./sleep.ts";
+
+/** Ticks at fixed times from when it was made. */
+export class Interval implements AsyncIterable<number> {
+  readonly #start = now();
+  readonly #ms: number;
+  #ticks = 0;
+
+  /** @internal */
+  constructor(ms: number) {
+    this.#ms = ms;
+  }
+
+  /**
+   * Waits for the next tick and gives its number, from 1 on: tick n is `n * ms` after the start, never earlier, however long the work
+   * between took. Ticks that went by meanwhile are left out, so numbers may jump.
+   */
+  next(): Operation<number> {
+    return sequence(`see the next tick of ${this.#ms} ms`, () => this.#next());
+  }
+
+  *#next() {
+    const passed = Math.floor((now() - this.#start) / this.#ms);
+    const tick = Math.max(passed, this.#ticks) + 1;
+    yield* sleepUntil(this.#start + tick * this.#ms);
+    this.#ticks = tick;
+    return tick;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<number, never, undefined> {
+    for (;;) yield await this.next();
+  }
+}
+
+/**
+ * Ticks every `ms` milliseconds (above 0, fractions allowed) that do not drift: `yield* ticks.next()` or `for await (const n of ticks)`.
+ *
+ * @example
+ * ```ts
+ * const ticks = interval(100);
+ * for (let n = 0; n < 10; n++) {
+ *   yield* ticks.next();
+ *   console.log("a tenth of a second");
+ * }
+ * ```
+ * @throws TypeError, RangeError
+ */
+export function interval(ms: number): Interval {
+  checkMilliseconds(ms, "interval: ms");
+  if (ms === 0) throw new RangeError("interval: ms must be above 0");
+  return new Interval(ms);
+}

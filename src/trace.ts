@@ -1,0 +1,38 @@
+// Traces: the chain of coroutines that an error came through, as lines at the end of its stack, and where each was spawned.
+
+import type { Frame } from "./frame.ts";
+
+/** Recording a place costs as much as spawning four coroutines, so it is done when ZIGCORO_TRACE=1 asks for it. */
+export const recordsSites = process.env.ZIGCORO_TRACE === "1";
+
+/** Coroutines that one error names at most. */
+const maxLines = 16;
+const lines = new WeakMap<Error, number>();
+
+/** Names `frame` in the stack of an error that ends it. What is no ordinary Error stays as it is. */
+export function addTrace(error: unknown, frame: Frame<unknown>): void {
+  try {
+    if (!(error instanceof Error)) return;
+    const count = lines.get(error) ?? 0;
+    lines.set(error, count + 1);
+    if (count > maxLines) return;
+    const line = count === maxLines ? "... (more coroutines)" : describe(frame);
+    const stack = `${error.stack ?? error}\n    ${line}`;
+    Object.defineProperty(error, "stack", { value: stack, writable: true, configurable: true, enumerable: false });
+  } catch {
+    // A frozen error, or a proxy.
+  }
+}
+
+function describe(frame: Frame<unknown>): string {
+  const by = frame.spawnedBy === undefined ? "" : `spawned by "${frame.spawnedBy}"`;
+  const at = frame.site === undefined ? "" : `${by ? " " : "spawned "}at ${frame.site}`;
+  return by || at ? `at coroutine "${frame.name}" (${by}${at})` : `at coroutine "${frame.name}"`;
+}
+
+/** Where the caller of the package is: the first place in the stack outside of its own files. */
+export function callSite(): string | undefined {
+  const stack = new Error().stack?.split("\n") ?? [];
+  const line = stack.find((text) => text.trimStart().startsWith("at ") && !text.includes(import.meta.dir));
+  return line?.match(/\(?((?:\/|file:|[A-Za-z]:\\)[^()]*:\d+:\d+)\)?\s*$/)?.[1] ?? line?.trim().slice(3);
+}
