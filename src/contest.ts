@@ -37,7 +37,7 @@ export class Contest implements Group, Runner {
   beginFair(): number {
     const count = this.branches.length;
     const first = Math.floor(Math.random() * count);
-    const eager = Math.random() * impatience < 1;
+    const eager = (this.branches[first] as Branch).operation.canOnlyBegin && Math.random() * impatience < 1;
     if (eager) this.#begin(this.branches[first] as Branch);
     for (let i = eager ? 1 : 0; i < count && this.winner === undefined; i++) this.#poll(this.branches[(first + i) % count] as Branch);
     for (let i = eager ? 1 : 0; i < count && this.winner === undefined; i++) this.#begin(this.branches[(first + i) % count] as Branch);

@@ -38,6 +38,11 @@ export abstract class Operation<T> implements PromiseLike<T> {
     return parked;
   }
 
+  /** Whether `poll` never tells. */
+  get canOnlyBegin(): boolean {
+    return this.poll === Operation.prototype.poll;
+  }
+
   /** A wait ended with `status`: `parked` when the operation goes on waiting, else the status for `finish`. Does not throw. */
   advance(status: number, _value: number, _wait: Wait): number {
     return status;

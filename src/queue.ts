@@ -59,7 +59,7 @@ export class Queue<T> {
   /** 0 with the value as `wait`'s payload, `closed` (and drained), or `parked`: it would have to wait. */
   recv(wait: Wait): number {
     if (this.buffer.length > 0) {
-      wait.payload = this.shift();
+      wait.payload = this.shift(wait);
       return 0;
     }
     if (this.senders.head !== undefined) {
@@ -89,11 +89,11 @@ export class Queue<T> {
     return value;
   }
 
-  /** The first buffered value; the first who waits to send takes the room. */
-  private shift(): T {
+  /** The first buffered value; the first who waits to send takes the room, unless that is another branch of who receives. */
+  private shift(wait?: Wait): T {
     const value = this.buffer.shift();
     if (this.buffer.length < this.capacity) {
-      const sender = this.senders.shift();
+      const sender = this.senders.shiftFor(wait);
       if (sender !== undefined) {
         this.buffer.push(sender.payload as T);
         sender.payload = undefined;

@@ -92,15 +92,22 @@ const collected = new FinalizationRegistry<number>((handle) => {
 export class TCPServer extends Socket {
   /** The address it listens on. */
   readonly local: Address;
+  /** Connections that were accepted and not wanted: those of accepts that lost in a select. */
+  readonly returned: TCP[] = [];
 
   constructor(handle: number) {
     super(handle);
     this.local = this.addressOf(0) as Address;
   }
 
+  override close(): void {
+    super.close();
+    for (const connection of this.returned.splice(0)) connection.close();
+  }
+
   /** The next connection. */
   accept(): Operation<TCP> {
-    return new Accept(this, this.receiving);
+    return new Accept(this);
   }
 
   /** Accepts until the server is closed. */
@@ -277,6 +284,36 @@ abstract class SocketOperation<T> extends Operation<T> {
 }
 
 class Accept extends SocketOperation<TCP> {
+  readonly #server: TCPServer;
+
+  constructor(server: TCPServer) {
+    super(server, server.receiving);
+    this.#server = server;
+  }
+
+  override poll(wait: Wait): number {
+    if (this.#server.returned.length === 0 || this.#server.closed) return parked;
+    wait.payload = this.#server.returned.shift();
+    return 0;
+  }
+
+  override begin(wait: Wait): number {
+    const status = this.poll(wait);
+    return status === parked ? super.begin(wait) : status;
+  }
+
+  override finish(status: number, value: number, wait: Wait): TCP {
+    if (wait.payload === undefined) return super.finish(status, value, wait);
+    const connection = wait.payload as TCP;
+    wait.payload = undefined;
+    return connection;
+  }
+
+  override giveBack(status: number, value: number, wait: Wait): void {
+    if (status < 0) this.forget(wait);
+    else this.#server.returned.unshift(this.finish(status, value, wait));
+  }
+
   protected override start(handle: number, wait: Wait): number {
     return library.zc_op_tcp_accept(env, handle, tokenOf(wait));
   }
