@@ -2,6 +2,7 @@
 // resume costs the same however deep the calls are. Everywhere else, as a part of something or awaited, it is a coroutine of its own.
 
 import { show } from "./check.ts";
+import { MisuseError } from "./error.ts";
 import type { Coroutine, Frame } from "./frame.ts";
 import { Operation, type Suspended, suspend, takeCancel } from "./operation.ts";
 import { type Running, state } from "./scheduler.ts";
@@ -85,7 +86,7 @@ class InPlace<T> {
   next(): IteratorResult<undefined, unknown> {
     const frame = state.current;
     if (this.entered) return taken(frame as Running);
-    if (frame === undefined) throw new Error("cannot call here: yield* works inside a coroutine; elsewhere write await");
+    if (frame === undefined) throw new MisuseError("cannot call here: yield* works inside a coroutine; elsewhere write await");
     if (frame.cancelRequest !== undefined) throw takeCancel(frame);
     this.entered = true;
     frame.enter(this.body);

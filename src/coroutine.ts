@@ -1,7 +1,8 @@
 // zigcoro's functions on coroutines: xasync, xawait, xresume, xsuspend, xframe, inCoro.
 
-import { checkString, show } from "./check.ts";
-import { type Coroutine, currentFrame, Frame, suspendOperation } from "./frame.ts";
+import { checkFunction, checkString, show } from "./check.ts";
+import { MisuseError } from "./error.ts";
+import { blockSuspendOperation, type Coroutine, currentFrame, Frame, type Suspending, safeSuspension, suspendOperation } from "./frame.ts";
 import { type NativeArgument, NativeBody, startNative } from "./native-body.ts";
 import type { Operation } from "./operation.ts";
 import { type Prepare, startFrame } from "./start.ts";
@@ -98,10 +99,38 @@ export function xsuspend(): Operation<unknown> {
   return suspendOperation();
 }
 
+/**
+ * `xsuspend` for code that may run outside of any coroutine: there it says so in its result and does not throw. Await it there.
+ *
+ * @example
+ * ```ts
+ * const how = await xsuspendSafe();
+ * console.log(how.suspended); // false: nobody could have resumed the top level
+ * ```
+ */
+export function xsuspendSafe(): Operation<Suspending> {
+  return safeSuspension;
+}
+
+/**
+ * Suspends the current coroutine, then calls `block` with its frame, on the side of whoever resumed it last: there the frame may be
+ * handed to what will resume it, or be resumed at once. What `block` throws is thrown here.
+ *
+ * @example
+ * ```ts
+ * const data = yield* xsuspendBlock((frame) => readFile("data.txt", (_error, text) => xresume(frame, text)));
+ * ```
+ * @throws TypeError; Error outside of any coroutine
+ */
+export function xsuspendBlock(block: (frame: Frame<unknown>) => void): Operation<unknown> {
+  checkFunction(block, "xsuspendBlock: block");
+  return blockSuspendOperation(block);
+}
+
 /** The coroutine that runs right now. @throws Error outside of any coroutine. */
 export function xframe(): Frame<unknown> {
   const frame = currentFrame();
-  if (frame === undefined) throw new Error("xframe was called outside of any coroutine");
+  if (frame === undefined) throw new MisuseError("xframe was called outside of any coroutine");
   return frame;
 }
 

@@ -20,6 +20,14 @@ export class TimeoutError extends Error {
   }
 }
 
+/**
+ * Coroutines were used in a way that means nothing: a finished one resumed, a suspend outside of any, one that awaits itself. The message
+ * names them.
+ */
+export class MisuseError extends Error {
+  readonly code = "ERR_CORO_MISUSE";
+}
+
 /** Thrown by a send on a closed channel. */
 export class ChannelClosed extends Error {
   override readonly name = "ChannelClosed";

@@ -5,7 +5,7 @@
 // by `xresume` when it is suspended in `xsuspend`.
 
 import { parked } from "./code.ts";
-import { Cancelled } from "./error.ts";
+import { Cancelled, MisuseError } from "./error.ts";
 import { type Values, valuesOutside } from "./local.ts";
 import { Operation, type Suspended } from "./operation.ts";
 import { operationBudget, poke, ready, state } from "./scheduler.ts";
@@ -185,7 +185,7 @@ export abstract class Frame<T> extends Operation<T> {
   }
 
   override poll(wait: Wait): number {
-    if ((wait as unknown) === this || currentFrame() === this) throw new Error(`coroutine "${this.name}" cannot await itself`);
+    if ((wait as unknown) === this || currentFrame() === this) throw new MisuseError(`coroutine "${this.name}" cannot await itself`);
     this.observe();
     return this.where === "done" ? 0 : parked;
   }
@@ -244,7 +244,7 @@ export abstract class Frame<T> extends Operation<T> {
   /** Why `resume` refuses. */
   protected cannotResume(): Error {
     const why = { active: "it is running", suspended: `it waits to ${this.waitsTo}`, done: "it has finished" }[this.where];
-    return new Error(`cannot resume coroutine "${this.name}": ${why}`);
+    return new MisuseError(`cannot resume coroutine "${this.name}": ${why}`);
   }
 
   /** What a suspended coroutine waits to do. */
@@ -307,7 +307,7 @@ class Ended extends Operation<void> {
 
   override poll(wait: Wait): number {
     const frame = this.#frame;
-    if ((wait as unknown) === frame || currentFrame() === frame) throw new Error(`coroutine "${frame.name}" cannot await itself`);
+    if ((wait as unknown) === frame || currentFrame() === frame) throw new MisuseError(`coroutine "${frame.name}" cannot await itself`);
     return frame.status === "done" ? 0 : parked;
   }
 
@@ -341,8 +341,9 @@ export function currentFrame(): Frame<unknown> | undefined {
 /** One `xsuspend`: of whatever coroutine runs when it begins. */
 class Suspension extends Operation<unknown> {
   override begin(wait: Wait): number {
-    const frame = currentFrame() as Frame<unknown>;
-    if (frame.suspendedWait) throw new Error(`coroutine "${frame.name}" is suspended already`);
+    const frame = currentFrame();
+    if (frame === undefined) throw outside();
+    if (frame.suspendedWait) throw new MisuseError(`coroutine "${frame.name}" is suspended already`);
     frame.suspendedWait = wait;
     wait.payload = frame;
     return parked;
@@ -358,9 +359,7 @@ class Suspension extends Operation<unknown> {
     const frame = state.current;
     if (frame === undefined || frame.waiting !== this || frame.cancelRequest !== undefined) return super.next();
     frame.waiting = undefined;
-    const value = frame.payload;
-    frame.payload = undefined;
-    return { done: true, value };
+    return { done: true, value: this.finish(0, 0, frame) };
   }
 
   override takeBack(wait: Wait): boolean {
@@ -381,6 +380,74 @@ const suspension = new Suspension();
 
 /** The suspend operation for the coroutine that runs right now. */
 export function suspendOperation(): Operation<unknown> {
-  if (currentFrame() === undefined) throw new Error("xsuspend was called outside of any coroutine: there is nothing to suspend");
+  if (currentFrame() === undefined) throw outside();
   return suspension;
+}
+
+function outside(): MisuseError {
+  return new MisuseError("xsuspend was called outside of any coroutine: there is nothing to suspend");
+}
+
+/** How an `xsuspendSafe` went. */
+export type Suspending = { readonly suspended: true; readonly value: unknown } | { readonly suspended: false; readonly error: MisuseError };
+
+/** A suspend that tells when there is nothing to suspend. */
+class SafeSuspension extends Suspension {
+  override begin(wait: Wait): number {
+    return currentFrame() === undefined ? 1 : super.begin(wait);
+  }
+
+  override finish(status: number, value: number, wait: Wait): Suspending {
+    return status === 1 ? { suspended: false, error: outside() } : { suspended: true, value: super.finish(status, value, wait) };
+  }
+}
+
+export const safeSuspension: Operation<Suspending> = new SafeSuspension() as Operation<unknown> as Operation<Suspending>;
+
+/** A suspend that runs something once the coroutine is suspended. */
+class BlockSuspension extends Suspension {
+  readonly #block: (frame: Frame<unknown>) => void;
+
+  constructor(block: (frame: Frame<unknown>) => void) {
+    super();
+    this.#block = block;
+  }
+
+  override begin(wait: Wait): number {
+    const status = super.begin(wait);
+    const frame = wait.payload as Frame<unknown>;
+    const run = () => {
+      try {
+        this.#block(frame);
+      } catch (error) {
+        // It is thrown where it was suspended, unless the block has resumed it before.
+        if (frame.suspendedWait === wait) frame.resume(new Thrown(error));
+        else throw error;
+      }
+    };
+    // An async body is suspended as soon as it awaits.
+    if (state.current === undefined) run();
+    else state.after = run;
+    return status;
+  }
+
+  override finish(status: number, value: number, wait: Wait): unknown {
+    const result = super.finish(status, value, wait);
+    if (result instanceof Thrown) throw result.error;
+    return result;
+  }
+}
+
+class Thrown {
+  readonly error: unknown;
+
+  constructor(error: unknown) {
+    this.error = error;
+  }
+}
+
+/** A suspend after which `block` runs. */
+export function blockSuspendOperation(block: (frame: Frame<unknown>) => void): Operation<unknown> {
+  if (currentFrame() === undefined) throw outside();
+  return new BlockSuspension(block);
 }

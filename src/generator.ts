@@ -55,7 +55,12 @@ export class GeneratorFrame<T> extends Frame<T> implements Running {
     this.where = "active";
     while (this.resumeBody());
     state.current = outer;
-    if (this.status !== "done") this.context = AsyncLocalStorage.snapshot() as Context;
+    if (this.status === "done") return;
+    this.context = AsyncLocalStorage.snapshot() as Context;
+    const { after } = state;
+    if (after === undefined) return;
+    state.after = undefined;
+    after();
   }
 
   /** Resumes the innermost generator. True: now another one is that, and goes on at once. */

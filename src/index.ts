@@ -2,15 +2,18 @@
 
 export { type AsReady, xawaitAsReady } from "./as-ready.ts";
 export * as asyncio from "./asyncio.ts";
+export { block } from "./block.ts";
 export type { Result, Waitable } from "./branch.ts";
 export { Broadcast } from "./broadcast.ts";
 export { call } from "./call.ts";
 export { Channel } from "./channel.ts";
-export { type FrameOptions, inCoro, spawn, xasync, xawait, xframe, xresume, xsuspend } from "./coroutine.ts";
-export { Cancelled, ChannelClosed, Deadlock, type IoError, TimeoutError } from "./error.ts";
+export { CoroT, type FrameT } from "./corot.ts";
+export { type FrameOptions, inCoro, spawn, xasync, xawait, xframe, xresume, xsuspend, xsuspendBlock, xsuspendSafe } from "./coroutine.ts";
+export { type Env, type EnvOptions, getEnv, initEnv } from "./environment.ts";
+export { Cancelled, ChannelClosed, Deadlock, type IoError, MisuseError, TimeoutError } from "./error.ts";
 export { Barrier, Event, Latch } from "./event.ts";
 export { Executor } from "./executor.ts";
-export type { Coroutine, Frame, Status } from "./frame.ts";
+export type { Coroutine, Frame, Status, Suspending } from "./frame.ts";
 export { all, allSettled, any, type GatherOptions, type Results, type Settled, type SettledResults } from "./gather.ts";
 export { type Interval, interval } from "./interval.ts";
 export { Local } from "./local.ts";

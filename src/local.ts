@@ -1,6 +1,7 @@
 // Local: task-local values. A coroutine has those of who spawned it, as they were then, until it sets its own.
 
 import { show } from "./check.ts";
+import { MisuseError } from "./error.ts";
 import { currentFrame } from "./frame.ts";
 
 /** The values of a coroutine; never changed, so that spawning shares them. */
@@ -55,7 +56,7 @@ export class Local<T> {
    */
   during(value: T): Disposable {
     const frame = currentFrame();
-    if (frame === undefined) throw new Error(`Local.during was called outside of any coroutine, with ${show(value)}`);
+    if (frame === undefined) throw new MisuseError(`Local.during was called outside of any coroutine, with ${show(value)}`);
     const before = this.get();
     this.set(value);
     return { [Symbol.dispose]: () => this.set(before) };

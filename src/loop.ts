@@ -3,7 +3,7 @@
 import { drainMicrotasks } from "bun:jsc";
 import { checkFunction, show } from "./check.ts";
 import { type FrameOptions, xasync } from "./coroutine.ts";
-import { Deadlock } from "./error.ts";
+import { Deadlock, MisuseError } from "./error.ts";
 import { type Coroutine, currentFrame } from "./frame.ts";
 import { backend } from "./native/env.ts";
 import { deadlockReport } from "./report.ts";
@@ -52,7 +52,7 @@ export function runOwner<T>(loop: Loop, main: (...args: never[]) => unknown, arg
   if (!(loop instanceof Loop)) throw new TypeError(`asyncio.run: loop must be an asyncio.Loop, got ${show(loop)}`);
   checkFunction(main, "asyncio.run: main");
   if (state.driving || currentFrame() !== undefined)
-    throw new Error("asyncio.run cannot be called inside a coroutine: the loop runs already; write yield*");
+    throw new MisuseError("asyncio.run cannot be called inside a coroutine: the loop runs already; write yield*");
   const frame = xasync(main as (...args: readonly unknown[]) => Coroutine<T>, args, { name: options.name ?? (main.name || "main") });
   // It is awaited here: a failure is ours to throw.
   frame.then(undefined, () => {});

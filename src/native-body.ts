@@ -4,6 +4,7 @@ import type { Pointer } from "bun:ffi";
 import { checkInteger, checkString, show } from "./check.ts";
 import { codes } from "./code.ts";
 import type { FrameOptions } from "./coroutine.ts";
+import { getEnv } from "./environment.ts";
 import { ioError } from "./error.ts";
 import { Frame } from "./frame.ts";
 import { layouts } from "./native/abi.ts";
@@ -31,7 +32,6 @@ export class NativeBody {
 /** What a native body takes: numbers, and connections for `zc_tcp_read` and `zc_tcp_write`. */
 export type NativeArgument = number | TCP;
 
-const defaultStackSize = 64 * 1024;
 const encoder = new TextEncoder();
 
 class NativeFrame extends Frame<number> implements Wait {
@@ -111,7 +111,7 @@ export function startNative(body: NativeBody, args: readonly unknown[], options:
   if (args.length > layouts.maxArgs) {
     throw new RangeError(`xasync: a native body takes at most ${layouts.maxArgs} arguments, got ${args.length}`);
   }
-  const stack = checkInteger(options.stack ?? defaultStackSize, "xasync: options.stack", 4096, 8 * 1024 * 1024);
+  const stack = checkInteger(options.stack ?? getEnv().stack, "xasync: options.stack", 4096, 8 * 1024 * 1024);
   const frame = new NativeFrame(options.name === undefined ? body.name : checkString(options.name, "xasync: options.name"));
   // Never empty: an empty array may have no address.
   const numbers = new Float64Array(layouts.maxArgs);

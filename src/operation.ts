@@ -12,6 +12,7 @@
 //   operation was cancelled, and `giveBack` when it has a result that nobody wants.
 
 import { codes, parked } from "./code.ts";
+import { MisuseError } from "./error.ts";
 import { acquire, env, library } from "./native/env.ts";
 import { PromiseWait } from "./promise.ts";
 import { type Running, ready, state } from "./scheduler.ts";
@@ -89,7 +90,7 @@ export abstract class Operation<T> implements PromiseLike<T> {
    */
   protected next(): IteratorResult<undefined, unknown> {
     const frame = state.current;
-    if (frame === undefined) throw new Error(`cannot ${this.what} here: yield* works inside a coroutine; elsewhere write await`);
+    if (frame === undefined) throw new MisuseError(`cannot ${this.what} here: yield* works inside a coroutine; elsewhere write await`);
     if (frame.waiting === this) return this.goOn(frame);
     if (frame.cancelRequest !== undefined) throw takeCancel(frame);
     const status = this.begin(frame);

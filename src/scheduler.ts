@@ -6,6 +6,7 @@
 // process. Work that appears while nobody drives, from any callback, calls `poke`.
 
 import { AsyncLocalStorage } from "node:async_hooks";
+import { MisuseError } from "./error.ts";
 import * as native from "./native/env.ts";
 import type { Wait } from "./wait.ts";
 
@@ -19,7 +20,9 @@ export const state: {
   driving: boolean;
   /** Operations were handed to the native side that only a tick submits. */
   submitted: boolean;
-} = { current: undefined, budget: 0, driving: false, submitted: false };
+  /** To run once the generator that runs right now has suspended. */
+  after: (() => void) | undefined;
+} = { current: undefined, budget: 0, driving: false, submitted: false, after: undefined };
 
 /** A generator coroutine, as the operations that it runs see it. */
 export interface Running extends Wait {
@@ -245,7 +248,7 @@ function releaseWake(): void {
 
 /** One round by hand: collects, then tells everybody who is ready. Whether there was anyone. */
 export function step(): boolean {
-  if (state.driving) throw new Error("tick was called by something that the executor runs");
+  if (state.driving) throw new MisuseError("tick was called by something that the executor runs");
   unpark();
   try {
     return round() > 0;

@@ -6,7 +6,7 @@
 import { checkFunction, checkString, show } from "./check.ts";
 import { codes, parked } from "./code.ts";
 import { checkSignal, type FrameOptions, launch, type xasync } from "./coroutine.ts";
-import { Cancelled } from "./error.ts";
+import { Cancelled, MisuseError } from "./error.ts";
 import type { Coroutine, Frame } from "./frame.ts";
 import { Operation } from "./operation.ts";
 import { ready } from "./scheduler.ts";
@@ -63,7 +63,7 @@ export class Scope implements AsyncDisposable {
 
   /** Starts a coroutine in the scope, as `xasync` does. @throws Error when the scope has ended */
   spawn: typeof xasync = ((body: () => unknown, args?: readonly [], options?: FrameOptions) => {
-    if (this.#ended) throw new Error(`cannot spawn in scope "${this.name}": it has ended`);
+    if (this.#ended) throw new MisuseError(`cannot spawn in scope "${this.name}": it has ended`);
     return launch(body, args ?? [], options ?? {}, this.#add);
   }) as typeof xasync;
 
@@ -162,7 +162,7 @@ class Emptied extends Operation<void> {
   override begin(wait: Wait): number {
     if (this.#members.size === 0) return 0;
     if (this.#members.has(wait as unknown as Frame<unknown>)) {
-      throw new Error(
+      throw new MisuseError(
         `coroutine "${(wait as unknown as Frame<unknown>).name}" cannot wait for the end of scope "${this.scope.name}": it is part of it`,
       );
     }

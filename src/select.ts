@@ -31,7 +31,7 @@ class Select<B> extends ContestOperation<Selected<B>> {
   }
 
   override get what(): string {
-    return `select of ${this.#operations.map((operation) => operation.what).join(", ")}`;
+    return `select from ${this.#operations.map((operation) => operation.what).join(", ")}`;
   }
 }
 

@@ -5,6 +5,9 @@ import type { Frame } from "./frame.ts";
 /** Recording a place costs as much as spawning four coroutines, so it is done when ZIGCORO_TRACE=1 asks for it. */
 export const recordsSites = process.env.ZIGCORO_TRACE === "1";
 
+/** The frames of the driver itself tell nobody anything. */
+const driver = new RegExp(`^ +at .*(${RegExp.escape(import.meta.dir)}/(generator|scheduler|start|native/env)\\.ts|node:async_hooks):`);
+
 /** Coroutines that one error names at most. */
 const maxLines = 16;
 const lines = new WeakMap<Error, number>();
@@ -16,8 +19,9 @@ export function addTrace(error: unknown, frame: Frame<unknown>): void {
     const count = lines.get(error) ?? 0;
     lines.set(error, count + 1);
     if (count > maxLines) return;
-    const line = count === maxLines ? "... (more coroutines)" : describe(frame);
-    const stack = `${error.stack ?? error}\n    ${line}`;
+    const line = count === maxLines ? "at more coroutines (not shown)" : describe(frame);
+    const all = `${error.stack ?? error}`.split("\n");
+    const stack = [...(count === 0 ? all.filter((text) => !driver.test(text)) : all), `    ${line}`].join("\n");
     Object.defineProperty(error, "stack", { value: stack, writable: true, configurable: true, enumerable: false });
   } catch {
     // A frozen error, or a proxy.
@@ -25,9 +29,9 @@ export function addTrace(error: unknown, frame: Frame<unknown>): void {
 }
 
 function describe(frame: Frame<unknown>): string {
-  const by = frame.spawnedBy === undefined ? "" : `spawned by "${frame.spawnedBy}"`;
-  const at = frame.site === undefined ? "" : `${by ? " " : "spawned "}at ${frame.site}`;
-  return by || at ? `at coroutine "${frame.name}" (${by}${at})` : `at coroutine "${frame.name}"`;
+  const by = frame.spawnedBy === undefined ? "" : ` spawned by "${frame.spawnedBy}"`;
+  // Bun leaves lines without a place out.
+  return `at coroutine "${frame.name}"${by} (${frame.site ?? "ZIGCORO_TRACE=1 tells where"})`;
 }
 
 /** Where the caller of the package is: the first place in the stack outside of its own files. */

@@ -123,7 +123,9 @@ describe("an error's stack", () => {
         yield* worker;
       }),
     );
-    expect(error.stack).toMatch(/fetchUser[\s\S]*\n {4}at coroutine "worker 3" \(spawned by "main"\)\n {4}at coroutine "main"/);
+    expect(error.stack).toMatch(
+      /fetchUser[\s\S]*\n {4}at coroutine "worker 3" spawned by "main" \(ZIGCORO_TRACE=1 tells where\)\n {4}at coroutine "main"/,
+    );
     expect(error.message).toBe("no user");
   });
 

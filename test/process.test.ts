@@ -66,6 +66,29 @@ describe("what fails, shows", () => {
     });
   }
 
+  test("a failure that nobody awaits is reported once, with the coroutine's name, and where it was spawned when asked for", async () => {
+    const plain = await runFixture("fails.ts", ["a failure that nobody awaits"]);
+    expect(plain.err.split("nobody saw this").length).toBe(3); // the message, and the line of source
+    expect(plain.err).toMatch(/at coroutine "loner" \(ZIGCORO_TRACE=1 tells where/);
+    expect(plain.err).not.toContain("scheduler.ts");
+    const traced = await runFixture("fails.ts", ["a failure that nobody awaits"], { ZIGCORO_TRACE: "1" });
+    expect(traced.err).toMatch(/at coroutine "loner" \(.*fails\.ts:\d+:\d+\)/);
+  });
+
+  test("failures in a scope that nobody awaits are reported together, once", async () => {
+    const { code, err } = await runFixture("fails.ts", ["failures in a scope"]);
+    expect(code).toBe(1);
+    for (const n of [1, 2]) expect(err.split(`RangeError: worker ${n} failed`).length).toBe(2);
+  });
+
+  test("a deadlock in a scope names everybody in it and what a select waits for", async () => {
+    const { code, err } = await runFixture("fails.ts", ["a deadlock in a scope"]);
+    expect(code).toBe(1);
+    expect(err).toContain('all coroutines are asleep\n    "main" waits to see the end of scope "batch"');
+    expect(err).toContain('"worker" waits to select from receive from channel "jobs", see event "stop" (spawned by "batch")');
+    expect(err).toContain('"batch" waits to lock mutex "table" (spawned by "main")');
+  });
+
   test("a deadlock names everyone who waits", async () => {
     const { err } = await runFixture("fails.ts", ["a deadlock in run"]);
     for (const worker of [1, 2]) expect(err).toContain(`    "worker ${worker}" waits to receive from channel "jobs"`);
