@@ -26,5 +26,6 @@ export { race, type Selected, select } from "./select.ts";
 export { Mutex, type Permit, Semaphore } from "./semaphore.ts";
 export { shield } from "./shield.ts";
 export { now, sleep, sleepUntil } from "./sleep.ts";
+export { channelFrom, readableFrom, type Source, writableTo } from "./stream.ts";
 export { withDeadline, withTimeout } from "./timeout.ts";
 export { until } from "./until.ts";
