@@ -5,7 +5,7 @@ import { show } from "./check.ts";
 import { MisuseError } from "./error.ts";
 import type { Coroutine, Frame } from "./frame.ts";
 import { Operation, type Suspended, suspend, takeCancel } from "./operation.ts";
-import { type Running, state } from "./scheduler.ts";
+import { type Running, state, turns } from "./scheduler.ts";
 import { isGenerator, startGenerator } from "./start.ts";
 import type { Wait } from "./wait.ts";
 
@@ -96,8 +96,8 @@ class InPlace<T> {
 
 function taken(frame: Running): IteratorResult<undefined, unknown> {
   const value = frame.payload;
-  const threw = frame.called === 2;
-  frame.called = 0;
+  const threw = frame.turn === turns.threw;
+  frame.turn = turns.ended;
   frame.payload = undefined;
   if (threw) throw value;
   return { done: true, value };

@@ -30,41 +30,85 @@ class Extras {
   site: string | undefined = undefined;
   /** Runs when it has ended. */
   cleanup: (() => void) | undefined = undefined;
-  /** Told of a failure instead of the process. */
-  supervisor: ((frame: Frame<unknown>) => void) | undefined = undefined;
+  /** Who is suspended in its `xsuspend`, when it is not the frame itself. */
+  suspendedWait: Wait | undefined = undefined;
+  /** What its children inherit, made for the first one. */
+  lineage: Lineage | undefined = undefined;
 }
 
+/** What a coroutine has from the one that spawned it. */
+interface Lineage {
+  readonly name: string | undefined;
+  /** Its task-local values; see local.ts. */
+  readonly values: Values | undefined;
+}
+
+// Bits of `flags`.
 const observed = 1;
 const failed = 2;
 const cancelAsked = 4;
+const suspended = 8;
+const done = 16;
 
 /** A coroutine. As an operation it is the wait for the coroutine's end: `yield* frame`, `await frame`. */
 export abstract class Frame<T> extends Operation<T> {
   /** Shown in errors and reports. */
   readonly name: string;
-  /** The name of the coroutine that spawned it. */
-  readonly spawnedBy: string | undefined;
-  protected where: Status = "active";
-  /** Its task-local values; see local.ts. */
-  values: Values | undefined;
   private flags = 0;
-  /** The result or the error. */
-  private result: unknown = undefined;
+  /** What its operation keeps; in the end the result or the error. */
+  payload: unknown = undefined;
+  private lineage: Lineage | undefined;
   private waiters: WaitList | undefined = undefined;
   private extras: Extras | undefined = undefined;
-  /** Who is suspended in its `xsuspend`. */
-  suspendedWait: Wait | undefined = undefined;
 
   constructor(name: string) {
     super();
-    const spawner = currentFrame();
     this.name = name || "anonymous";
-    this.spawnedBy = spawner?.name;
-    this.values = spawner === undefined ? valuesOutside() : spawner.values;
+    this.lineage = currentFrame()?.inherited ?? lineageOutside();
   }
 
   get status(): Status {
-    return this.where;
+    return this.flags & done ? "done" : this.flags & suspended ? "suspended" : "active";
+  }
+
+  protected set where(where: "active" | "suspended") {
+    if (where === "suspended") this.flags |= suspended;
+    else this.flags &= ~suspended;
+  }
+
+  protected get where(): Status {
+    return this.status;
+  }
+
+  /** The name of the coroutine that spawned it. */
+  get spawnedBy(): string | undefined {
+    return this.lineage?.name;
+  }
+
+  /** Its task-local values; see local.ts. */
+  get values(): Values | undefined {
+    return this.lineage?.values;
+  }
+
+  set values(values: Values) {
+    this.lineage = { name: this.spawnedBy, values };
+    if (this.extras !== undefined) this.extras.lineage = undefined;
+  }
+
+  /** For those that it spawns. */
+  private get inherited(): Lineage {
+    const more = this.more;
+    more.lineage ??= { name: this.name, values: this.values };
+    return more.lineage;
+  }
+
+  /** Who is suspended in its `xsuspend`. */
+  get suspendedWait(): Wait | undefined {
+    return this.extras?.suspendedWait;
+  }
+
+  set suspendedWait(wait: Wait | undefined) {
+    if (wait !== undefined || this.extras !== undefined) this.more.suspendedWait = wait;
   }
 
   private get more(): Extras {
@@ -108,7 +152,7 @@ export abstract class Frame<T> extends Operation<T> {
    * It is asked at once. What this returns is the wait for its end, however it ends: `yield* frame.cancel()`, `await frame.cancel()`.
    */
   cancel(reason?: unknown): Operation<void> {
-    if (this.where !== "done" && !(this.flags & cancelAsked)) {
+    if ((this.flags & done) === 0 && !(this.flags & cancelAsked)) {
       this.flags |= cancelAsked;
       const error = new Cancelled(reason);
       const more = this.more;
@@ -129,7 +173,7 @@ export abstract class Frame<T> extends Operation<T> {
 
   /** Cancels it when `signal` is aborted, with the signal's reason. */
   cancelBy(signal: AbortSignal): void {
-    if (this.where === "done") return;
+    if ((this.flags & done) !== 0) return;
     if (signal.aborted) {
       this.cancel(signal.reason);
       return;
@@ -141,7 +185,7 @@ export abstract class Frame<T> extends Operation<T> {
 
   /** Runs `cleanup` when it has ended, at once if it has. Nothing waits for that, and it must not throw. */
   whenDone(cleanup: () => void): void {
-    if (this.where === "done") {
+    if ((this.flags & done) !== 0) {
       cleanup();
       return;
     }
@@ -187,7 +231,7 @@ export abstract class Frame<T> extends Operation<T> {
   override poll(wait: Wait): number {
     if ((wait as unknown) === this || currentFrame() === this) throw new MisuseError(`coroutine "${this.name}" cannot await itself`);
     this.observe();
-    return this.where === "done" ? 0 : parked;
+    return (this.flags & done) !== 0 ? 0 : parked;
   }
 
   override begin(wait: Wait): number {
@@ -195,7 +239,7 @@ export abstract class Frame<T> extends Operation<T> {
   }
 
   addWaiter(wait: Wait): number {
-    if (this.where === "done") return 0;
+    if ((this.flags & done) !== 0) return 0;
     this.waiters ??= new WaitList();
     this.waiters.push(wait);
     return parked;
@@ -211,13 +255,13 @@ export abstract class Frame<T> extends Operation<T> {
 
   /** The result of a finished coroutine, or throws its error. */
   outcome(): T {
-    if (this.flags & failed) throw this.result;
-    return this.result as T;
+    if (this.flags & failed) throw this.payload;
+    return this.payload as T;
   }
 
   /** What it ended with, without a throw. */
   get failure(): { readonly error: unknown } | undefined {
-    return this.flags & failed ? { error: this.result } : undefined;
+    return this.flags & failed ? { error: this.payload } : undefined;
   }
 
   override takeBack(wait: Wait): boolean {
@@ -238,12 +282,12 @@ export abstract class Frame<T> extends Operation<T> {
 
   /** Whether a cancel is what it ended with. */
   get endedByCancel(): boolean {
-    return (this.flags & failed) !== 0 && isCancelled(this.result);
+    return (this.flags & failed) !== 0 && isCancelled(this.payload);
   }
 
   /** Why `resume` refuses. */
   protected cannotResume(): Error {
-    const why = { active: "it is running", suspended: `it waits to ${this.waitsTo}`, done: "it has finished" }[this.where];
+    const why = { active: "it is running", suspended: `it waits to ${this.waitsTo}`, done: "it has finished" }[this.status];
     return new MisuseError(`cannot resume coroutine "${this.name}": ${why}`);
   }
 
@@ -258,12 +302,12 @@ export abstract class Frame<T> extends Operation<T> {
   }
 
   protected succeed(result: T): void {
-    this.result = result;
+    this.payload = result;
     this.end();
   }
 
   protected fail(error: unknown): void {
-    this.result = error;
+    this.payload = error;
     this.flags |= failed;
     const cancelled = isCancelled(error);
     if (!cancelled) addTrace(error, this);
@@ -273,7 +317,7 @@ export abstract class Frame<T> extends Operation<T> {
   }
 
   private end(): void {
-    this.where = "done";
+    this.flags = (this.flags & ~suspended) | done;
     const waiters = this.waiters;
     if (waiters !== undefined) {
       this.waiters = undefined;
@@ -294,6 +338,16 @@ function isCancelled(error: unknown): boolean {
     // A proxy may throw even here.
     return false;
   }
+}
+
+/** What is spawned outside of any coroutine inherits what was set there. */
+let outsideLineage: Lineage | undefined;
+
+function lineageOutside(): Lineage | undefined {
+  const values = valuesOutside();
+  if (values === undefined) return undefined;
+  if (outsideLineage?.values !== values) outsideLineage = { name: undefined, values };
+  return outsideLineage;
 }
 
 /** The wait for a coroutine's end, however it ends. A failure stays the coroutine's own. */

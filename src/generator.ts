@@ -9,27 +9,21 @@ import type { Cancelled } from "./error.ts";
 import { type Coroutine, Frame } from "./frame.ts";
 import { release } from "./native/env.ts";
 import { Operation } from "./operation.ts";
-import { operationBudget, type Running, ready, state } from "./scheduler.ts";
+import { operationBudget, type Running, ready, state, turns } from "./scheduler.ts";
 import type { Wait, WaitList } from "./wait.ts";
 
 type Context = (run: () => void) => void;
 
-const returned = 1;
-const threw = 2;
-
 export class GeneratorFrame<T> extends Frame<T> implements Running {
+  // Many live at once: with one field more each would take 64 bytes more.
   token = -1;
-  scratch = 0;
-  payload: unknown = undefined;
   endStatus = 0;
   endValue = 0;
   list: WaitList | undefined = undefined;
   before: Wait | undefined = undefined;
   after: Wait | undefined = undefined;
-  readonly group: undefined;
   waiting: Operation<unknown> | undefined = undefined;
-  takenBack = false;
-  called = 0;
+  turn: number = turns.ended;
   cancelRequest: Error | undefined = undefined;
   /** The innermost generator. */
   private body: Coroutine<unknown>;
@@ -40,6 +34,19 @@ export class GeneratorFrame<T> extends Frame<T> implements Running {
   constructor(name: string, body: Coroutine<T>) {
     super(name);
     this.body = body;
+  }
+
+  get group(): undefined {
+    return undefined;
+  }
+
+  /** Suspended directly, it is its own wait. */
+  override get suspendedWait(): Wait | undefined {
+    return this.waiting !== undefined && this.payload === this ? this : super.suspendedWait;
+  }
+
+  override set suspendedWait(wait: Wait | undefined) {
+    if (wait !== this && !(this.waiting !== undefined && this.payload === this)) super.suspendedWait = wait;
   }
 
   enter(body: Generator<unknown, unknown, unknown>): void {
@@ -71,9 +78,9 @@ export class GeneratorFrame<T> extends Frame<T> implements Running {
       result = body.next();
       while (!result.done && this.waiting === undefined && this.body === body) result = body.throw(misuse(this.name, result.value));
     } catch (error) {
-      return this.leave(threw, error);
+      return this.leave(turns.threw, error);
     }
-    if (result.done) return this.leave(returned, result.value);
+    if (result.done) return this.leave(turns.returned, result.value);
     if (this.body !== body) return true;
     this.where = "suspended";
     return false;
@@ -83,13 +90,13 @@ export class GeneratorFrame<T> extends Frame<T> implements Running {
     const caller = this.callers?.pop();
     if (caller !== undefined) {
       this.body = caller;
-      this.called = how;
+      this.turn = how;
       this.payload = value;
       return true;
     }
     release(this);
     this.context = undefined;
-    if (how === threw) this.fail(value);
+    if (how === turns.threw) this.fail(value);
     else this.succeed(value as T);
     return false;
   }
@@ -105,7 +112,7 @@ export class GeneratorFrame<T> extends Frame<T> implements Running {
   protected override deliverCancel(error: Cancelled): void {
     this.cancelRequest = error;
     if (this.where === "suspended" && this.waiting?.takeBack(this, error.cause)) {
-      this.takenBack = true;
+      this.turn = turns.takenBack;
       ready(this, 0, 0);
     }
   }

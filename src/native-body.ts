@@ -36,8 +36,6 @@ const encoder = new TextEncoder();
 
 class NativeFrame extends Frame<number> implements Wait {
   token = -1;
-  scratch = 0;
-  payload: unknown = undefined;
   endStatus = 0;
   endValue = 0;
   list: WaitList | undefined = undefined;

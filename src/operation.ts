@@ -2,7 +2,7 @@
 // then nothing happens. An operation may be used again after it has ended.
 //
 // A subclass says how to begin, and what its status means. Whoever waits is a `Wait`. What belongs to one use of an operation is
-// kept with its wait (`scratch`, `payload`), so that one description serves many uses, also at the same time.
+// kept with its wait (`payload`), so that one description serves many uses, also at the same time.
 //
 // One use, in order:   begin  advance*  ( finish | forget | giveBack )      or      begin  advance*  takeBack, answered with true
 //   `poll` may stand in for `begin`: it ends at once or has done nothing.
@@ -15,7 +15,7 @@ import { codes, parked } from "./code.ts";
 import { MisuseError } from "./error.ts";
 import { acquire, env, library } from "./native/env.ts";
 import { PromiseWait } from "./promise.ts";
-import { type Running, ready, state } from "./scheduler.ts";
+import { type Running, ready, state, turns } from "./scheduler.ts";
 import type { Wait } from "./wait.ts";
 
 /** What a suspended coroutine yields to the scheduler. Bodies never see one. */
@@ -106,8 +106,8 @@ export abstract class Operation<T> implements PromiseLike<T> {
   }
 
   private goOn(frame: Running): IteratorResult<undefined, unknown> {
-    if (frame.takenBack) {
-      frame.takenBack = false;
+    if (frame.turn === turns.takenBack) {
+      frame.turn = turns.ended;
       frame.waiting = undefined;
       throw takeCancel(frame);
     }

@@ -3,7 +3,7 @@
 import { parked } from "./code.ts";
 import { release } from "./native/env.ts";
 import type { Operation } from "./operation.ts";
-import { poke } from "./scheduler.ts";
+import { poke, state } from "./scheduler.ts";
 import { PlainWait } from "./wait.ts";
 
 /** The async coroutine that awaits; it cancels its waits. */
@@ -54,7 +54,7 @@ export class PromiseWait extends PlainWait {
       this.#leave();
       this.#reject(error);
     }
-    poke();
+    if (state.submitted) poke();
   }
 
   complete(status: number, value: number): void {

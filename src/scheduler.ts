@@ -28,15 +28,16 @@ export const state: {
 export interface Running extends Wait {
   /** The operation it waits for. */
   waiting: object | undefined;
-  /** That was taken back by a cancel. */
-  takenBack: boolean;
   /** A cancel that is to be thrown: at once when the operation was taken back, else when it has ended or the next one begins. */
   cancelRequest: Error | undefined;
   /** Goes on with `body`; what is now its innermost generator goes on when that has ended. */
   enter(body: Generator<unknown, unknown, unknown>): void;
-  /** How the generator that was entered last has ended: 1 returned, 2 threw; 0 once that was taken. */
-  called: number;
+  /** What it goes on with: one of `turns`. */
+  turn: number;
 }
+
+/** Why a generator goes on: its operation has ended, or was taken back by a cancel; the generator that it entered has returned, or thrown. */
+export const turns = { ended: 0, takenBack: 1, returned: 2, threw: 3 } as const;
 
 /** Operations that may end at once before a coroutine yields to the others. */
 export const operationBudget = 256;

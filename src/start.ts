@@ -89,7 +89,7 @@ export function startFrame<T>(body: (...args: never[]) => unknown, args: readonl
   const generator = frame.run(() => call(...args));
   if (generator) return startGenerator(generator, name, prepare);
   prepare?.(frame as Frame<unknown>);
-  poke();
+  if (state.submitted) poke();
   return frame;
 }
 
@@ -102,7 +102,8 @@ export function startGenerator<T>(body: Coroutine<T>, name: string, prepare?: Pr
   // An async coroutine that starts it must not pass for the one that runs in it.
   if (asyncFrames.getStore() === undefined) frame.step();
   else asyncFrames.run(undefined, () => frame.step());
-  poke();
+  // What became ready has poked by itself.
+  if (state.submitted) poke();
   return frame;
 }
 

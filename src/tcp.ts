@@ -266,14 +266,16 @@ abstract class SocketOperation<T> extends Operation<T> {
     return status;
   }
 
-  override finish(status: number, value: number, _wait: Wait): T {
+  override finish(status: number, value: number, wait: Wait): T {
     this.#lane.wait = undefined;
+    wait.payload = undefined;
     if (status < 0) throw this.error(status);
     return this.result(this.#socket.handle, status, value);
   }
 
-  override forget(_wait: Wait): void {
+  override forget(wait: Wait): void {
     this.#lane.wait = undefined;
+    wait.payload = undefined;
   }
 
   protected error(status: number): Error {
@@ -398,28 +400,28 @@ class Write extends SocketOperation<void> {
     this.#length = bytes.byteLength;
   }
 
-  /** Writes from `wait.scratch` on until all is gone or has to wait: 0 then, `parked`, or an error. */
+  /** Writes from `wait.payload` on until all is gone or has to wait: 0 then, `parked`, or an error. */
   protected override start(handle: number, wait: Wait): number {
     if (handle === 0) return codes.badHandle;
     const bytes = this.#bytes;
-    while (wait.scratch < this.#length) {
+    for (let done = wait.payload as number; done < this.#length; done = wait.payload as number) {
       if (bytes.byteLength !== this.#length) return changed;
-      const length = Math.min(this.#length - wait.scratch, maxChunk);
-      const status = library.zc_op_tcp_write(env, handle, tokenOf(wait), bytes, wait.scratch, length);
+      const length = Math.min(this.#length - done, maxChunk);
+      const status = library.zc_op_tcp_write(env, handle, tokenOf(wait), bytes, done, length);
       if (status < 0) return status;
-      wait.scratch += status;
+      wait.payload = done + status;
     }
     return 0;
   }
 
   override begin(wait: Wait): number {
-    wait.scratch = 0;
+    wait.payload = 0;
     return super.begin(wait);
   }
 
   override advance(status: number, _value: number, wait: Wait): number {
     if (status < 0) return status;
-    wait.scratch += status;
+    wait.payload = (wait.payload as number) + status;
     return this.started(wait);
   }
 

@@ -8,9 +8,7 @@
 export interface Wait {
   /** The native slot and its generation, or -1 while it has none. */
   token: number;
-  /** For the operation that it waits for, from `begin` to `finish`. */
-  scratch: number;
-  /** The same, for a value that is no number; undefined at all other times, so that nothing is kept alive. */
+  /** For the operation that it waits for, from `begin` to `finish`; undefined at all other times, so that nothing is kept alive. */
   payload: unknown;
   /** How its operation ended, from `ready` to `complete`. */
   endStatus: number;
@@ -45,7 +43,6 @@ export function rootOf(wait: Wait): Wait {
 /** The fields of a wait, for those that are no frames. */
 export abstract class PlainWait implements Wait {
   token = -1;
-  scratch = 0;
   payload: unknown = undefined;
   endStatus = 0;
   endValue = 0;
