@@ -44,11 +44,14 @@ export function xasync<T>(body: () => PromiseLike<T>, args?: readonly [], option
 export function xasync<T>(body: () => T, args?: readonly [], options?: FrameOptions): Frame<T>;
 export function xasync<T>(
   body: ((...args: never[]) => unknown) | NativeBody,
-  args: readonly unknown[] = [],
-  options: FrameOptions = {},
+  args: readonly unknown[] = nothing,
+  options: FrameOptions = none,
 ): Frame<T> | Frame<number> {
   return launch<T>(body, args, options);
 }
+
+const nothing: readonly unknown[] = [];
+const none: FrameOptions = {};
 
 /** `xasync`, with something to see to before the first suspend. */
 export function launch<T>(

@@ -238,6 +238,15 @@ export abstract class Frame<T> extends Operation<T> {
     return this.poll(wait) === 0 ? 0 : this.addWaiter(wait);
   }
 
+  /** Of one that is done already. */
+  protected override next(): IteratorResult<undefined, unknown> {
+    const frame = state.current;
+    const isSimple = frame !== undefined && frame.cancelRequest === undefined && frame.waiting === undefined && state.budget > 0;
+    if (!isSimple || (this.flags & (done | failed)) !== done) return super.next();
+    state.budget--;
+    return { done: true, value: this.payload };
+  }
+
   addWaiter(wait: Wait): number {
     if ((this.flags & done) !== 0) return 0;
     this.waiters ??= new WaitList();

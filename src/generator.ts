@@ -1,7 +1,8 @@
 // GeneratorFrame: a coroutine whose body is a generator. The driver keeps where it stands, and a resume is one `next()` of the
 // innermost generator: those that called it through `call` wait on a stack of the frame's own, so depth costs nothing.
 //
-// It runs in the async context that it was started in (AsyncLocalStorage), whoever resumes it.
+// It runs in the async context that it was started in (AsyncLocalStorage), whoever resumes it. The snapshot is taken once, at its first
+// suspend: one at each suspend would cost as much as the switch itself, so what `enterWith` enters lasts until the next suspend.
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { show } from "./check.ts";
@@ -63,7 +64,7 @@ export class GeneratorFrame<T> extends Frame<T> implements Running {
     while (this.resumeBody());
     state.current = outer;
     if (this.status === "done") return;
-    this.context = AsyncLocalStorage.snapshot() as Context;
+    this.context ??= AsyncLocalStorage.snapshot() as Context;
     const { after } = state;
     if (after === undefined) return;
     state.after = undefined;
@@ -107,6 +108,16 @@ export class GeneratorFrame<T> extends Frame<T> implements Running {
     state.budget = operationBudget;
     next = this as GeneratorFrame<unknown>;
     (this.context as Context)(runStep);
+  }
+
+  override resume(value: unknown): void {
+    if (this.payload !== this || this.waiting === undefined) {
+      super.resume(value);
+      return;
+    }
+    if (!state.driving) state.budget = operationBudget;
+    this.payload = value;
+    this.complete(0, 0);
   }
 
   protected override deliverCancel(error: Cancelled): void {

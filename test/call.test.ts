@@ -178,13 +178,14 @@ describe("AsyncLocalStorage", () => {
     expect(storage.getStore()).toBeUndefined();
   });
 
-  test("what enterWith enters holds for the coroutine alone", async () => {
+  test("what enterWith enters lasts until the next suspend, and reaches nobody else", async () => {
     const seen: (string | undefined)[] = [];
     await run(function* main() {
       const frames = ["a", "b"].map((name) =>
         xasync(function* () {
           yield* sleep(0);
           storage.enterWith(name);
+          seen.push(storage.getStore());
           yield* sleep(1);
           seen.push(storage.getStore());
         }),
@@ -192,7 +193,7 @@ describe("AsyncLocalStorage", () => {
       for (const frame of frames) yield* frame;
       seen.push(storage.getStore());
     });
-    expect(seen).toEqual(["a", "b", undefined]);
+    expect(seen).toEqual(["a", "b", undefined, undefined, undefined]);
   });
 
   test("async bodies and those that they spawn have theirs", async () => {
