@@ -1,10 +1,13 @@
-// Channel: messages a second between two generator coroutines, at capacity 0, 1 and 100. The peer is a queue of promises, what
-// one would write without channels.
+// Channel: messages a second between two generator coroutines, at capacity 0, 1 and 100. The peers are a queue of promises, what one
+// would write without channels, and the channels of Effect, Effection and @thi.ng/csp where they are installed (peers.mjs).
 
 import { Channel, run, xasync } from "zigcoro";
-import { compare, ratio, smoke, table } from "./measure.ts";
+import { type Case, compare, ratio, smoke, table } from "./measure.ts";
+import { peers } from "./peers.mjs";
 
 const messages = smoke ? 1_000 : 1_000_000;
+/** The peers take many times as long. */
+const peerMessages = smoke ? 100 : 50_000;
 
 function* receiver(channel: Channel<number>) {
   let sum = 0;
@@ -51,14 +54,28 @@ async function promises(): Promise<number> {
   return (Bun.nanoseconds() - start) / messages;
 }
 
+async function awaits(): Promise<number> {
+  const start = Bun.nanoseconds();
+  for (let i = 0; i < messages; i++) await null;
+  return (Bun.nanoseconds() - start) / messages;
+}
+
 const capacities = [0, 1, 100];
-const results = await compare([
+const cases: Case[] = [
+  { name: "one await", run: awaits },
   ...capacities.map((capacity) => ({ name: `capacity ${capacity}`, run: () => generators(capacity) })),
   { name: "queue of promises, one at a time", run: promises },
-]);
-const peer = results.get("queue of promises, one at a time") as number;
+];
+for (const [name, peer] of Object.entries(await peers())) {
+  for (const capacity of name === "Effection" ? [1] : [1, 100]) {
+    const label = name === "Effection" ? "Effection, unbounded" : `${name}, capacity ${capacity}`;
+    cases.push({ name: label, run: () => peer.channel(peerMessages, capacity) });
+  }
+}
+const results = await compare(cases);
+const one = results.get("one await") as number;
 table(
   "Channel between two coroutines",
-  ["", "ns/message", "M messages/s", "time, to the promises"],
-  [...results].map(([name, ns]) => [name, ns.toFixed(1), (1000 / ns).toFixed(1), ratio(ns, peer)]),
+  ["", "ns/message", "M messages/s", "time, to an await"],
+  [...results].map(([name, ns]) => [name, ns.toFixed(1), (1000 / ns).toFixed(2), ratio(ns, one)]),
 );

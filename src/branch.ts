@@ -15,12 +15,14 @@ export type Waitable<T> = Operation<T> | Coroutine<T> | PromiseLike<T>;
 /** The result of a Waitable. */
 export type Result<W> = W extends Generator<Suspended, infer T, unknown> ? T : W extends PromiseLike<infer T> ? T : never;
 
-/** `value` as an operation. @throws TypeError that begins with `what` */
-export function operationOf<T>(value: Waitable<T>, what: string): Operation<T> {
+/** `value` as an operation. @throws TypeError that begins with `what`, and names `key` when that is given */
+export function operationOf<T>(value: Waitable<T>, what: string, key?: string | number): Operation<T> {
   if (value instanceof Operation) return value;
   if (isGenerator(value)) return call(value as Coroutine<T>);
   if (isThenable(value)) return until(value as PromiseLike<T>);
-  throw new TypeError(`${what} must be an operation, a frame, a generator or a promise, got ${show(value)}`);
+  throw new TypeError(
+    `${what}${key === undefined ? "" : ` ${show(key)}`} must be an operation, a frame, a generator or a promise, got ${show(value)}`,
+  );
 }
 
 /** Whoever runs several branches. */

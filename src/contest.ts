@@ -30,7 +30,9 @@ export class Contest implements Group, Runner {
 
   constructor(operations: readonly Operation<unknown>[], outer: Wait) {
     this.outer = outer;
-    this.branches = operations.map((operation, index) => new Branch(operation, index, this, this));
+    const branches: Branch[] = [];
+    for (let i = 0; i < operations.length; i++) branches.push(new Branch(operations[i] as Operation<unknown>, i, this, this));
+    this.branches = branches;
   }
 
   /** Starts in a random order. `parked`, or 0 when it is over. */
@@ -56,33 +58,44 @@ export class Contest implements Group, Runner {
   }
 
   #poll(branch: Branch): void {
-    this.#start(branch, () => branch.operation.poll(branch), false);
+    let status: number;
+    try {
+      status = branch.operation.poll(branch);
+    } catch (error) {
+      this.#failed(branch, error);
+      return;
+    }
+    if (status !== parked) this.#endedAtOnce(branch, status);
   }
 
   #begin(branch: Branch): void {
-    this.#start(branch, () => branch.operation.begin(branch), true);
-  }
-
-  #start(branch: Branch, start: () => number, begins: boolean): void {
     let status: number;
     try {
-      status = start();
+      status = branch.operation.begin(branch);
     } catch (error) {
-      this.#failure ??= { error };
-      branch.over(0, 0);
-      this.#win(branch);
+      this.#failed(branch, error);
       return;
     }
     if (status !== parked) {
-      branch.over(status, 0);
-      // A branch that was begun before may have won meanwhile, by what the start of this one ran.
-      if (this.winner === undefined) this.#win(branch);
-      else this.lost(branch);
-    } else if (begins) {
-      branch.running = true;
-      this.#running++;
-      if (this.winner !== undefined) this.#takeBack(branch);
+      this.#endedAtOnce(branch, status);
+      return;
     }
+    branch.running = true;
+    this.#running++;
+    // A branch that was begun before may have won meanwhile, by what the start of this one ran.
+    if (this.winner !== undefined) this.#takeBack(branch);
+  }
+
+  #failed(branch: Branch, error: unknown): void {
+    this.#failure ??= { error };
+    branch.over(0, 0);
+    this.#win(branch);
+  }
+
+  #endedAtOnce(branch: Branch, status: number): void {
+    branch.over(status, 0);
+    if (this.winner === undefined) this.#win(branch);
+    else this.lost(branch);
   }
 
   claim(branch: Wait): void {

@@ -225,8 +225,7 @@ function gather<T>(
   function* operations() {
     let index = 0;
     for (const value of values) {
-      const at = keys?.[index] ?? index;
-      yield operationOf(value, `${policy}: operation ${show(at)}`);
+      yield operationOf(value, `${policy}: operation`, keys?.[index] ?? index);
       index++;
     }
   }

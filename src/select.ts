@@ -82,7 +82,7 @@ export function select<const B extends Readonly<Record<string, Waitable<unknown>
   if (typeof branches !== "object" || branches === null) throw new TypeError(`select: branches must be an object, got ${show(branches)}`);
   const keys = Object.keys(branches);
   if (keys.length === 0) throw new TypeError("select: there must be a branch");
-  const operations = keys.map((key) => operationOf(branches[key] as Waitable<unknown>, `select: branch ${show(key)}`));
+  const operations = keys.map((key) => operationOf(branches[key] as Waitable<unknown>, "select: branch", key));
   return new Select<B>(keys, operations);
 }
 
@@ -102,7 +102,7 @@ export function race<const W extends Readonly<Record<string, Waitable<unknown>>>
   if (typeof branches !== "object" || branches === null) {
     throw new TypeError(`race: branches must be an array or an object, got ${show(branches)}`);
   }
-  const operations = Object.entries(branches).map(([key, branch]) => operationOf(branch, `race: branch ${show(key)}`));
+  const operations = Object.entries(branches).map(([key, branch]) => operationOf(branch, "race: branch", key));
   if (operations.length === 0) throw new TypeError("race: there must be a branch");
   return new Race(operations);
 }
