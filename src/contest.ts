@@ -87,8 +87,10 @@ export class Contest implements Group, Runner {
   }
 
   #failed(branch: Branch, error: unknown): void {
-    this.#failure ??= { error };
     branch.over(0, 0);
+    // Of one that begins behind the winner nobody wanted anything.
+    if (this.winner !== undefined) return;
+    this.#failure = { error };
     this.#win(branch);
   }
 

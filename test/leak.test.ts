@@ -1,7 +1,7 @@
 // Memory: what has ended is freed. Growth of the resident set is bounded generously; a leak of even a small object a round shows.
 
 import { afterAll, expect, test } from "bun:test";
-import { asyncio, Channel, run, withTimeout, xasync } from "zigcoro";
+import { asyncio, Channel, type Coroutine, run, scope, select, withTimeout, xasync } from "zigcoro";
 import { pair } from "./support/sockets.ts";
 
 const MiB = 1 << 20;
@@ -37,6 +37,39 @@ leavesLess("100,000 coroutines", 24 * MiB, 10, async () => {
   }
   await Promise.all(frames);
 });
+
+leavesLess("a million coroutines that were spawned and joined", 24 * MiB, 10, () =>
+  run(function* () {
+    function* child(channel: Channel<number>): Coroutine<number | undefined> {
+      return yield* channel.recv();
+    }
+    const channel = new Channel<number>();
+    for (let i = 0; i < 100_000; i++) {
+      const frame = xasync(child, [channel]);
+      yield* channel.send(i);
+      yield* frame;
+    }
+  }),
+);
+
+leavesLess("100,000 scopes, selects, limits and cancels", 24 * MiB, 10, () =>
+  run(function* () {
+    const [a, b] = [new Channel<object>(), new Channel<object>()];
+    for (let i = 0; i < 10_000; i++) {
+      yield* scope(function* (s) {
+        const selecting = s.spawn(function* () {
+          return yield* select({ a: a.recv(), b: b.send({}), late: asyncio.sleep(1e9) });
+        });
+        const limited = s.spawn(function* () {
+          yield* withTimeout(1e9, b.send({}));
+        });
+        a.trySend({ i });
+        limited.cancel();
+        yield* selecting;
+      });
+    }
+  }),
+);
 
 leavesLess("100,000 cancelled sleeps", 24 * MiB, 10, async () => {
   const frames = [];
