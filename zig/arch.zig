@@ -35,6 +35,27 @@ pub const contextOf = native.contextOf;
 pub const can_call_on_stack = @hasDecl(native, "callOnStack");
 pub const callOnStack = native.callOnStack;
 
+/// Where the stack of the calling function ends.
+pub inline fn stackPointer() usize {
+    return switch (builtin.cpu.arch) {
+        .x86_64 => asm volatile ("movq %%rsp, %[sp]"
+            : [sp] "=r" (-> usize),
+        ),
+        .x86 => asm volatile ("movl %%esp, %[sp]"
+            : [sp] "=r" (-> usize),
+        ),
+        .loongarch64 => asm volatile ("move %[sp], $sp"
+            : [sp] "=r" (-> usize),
+        ),
+        .riscv64 => asm volatile ("mv %[sp], sp"
+            : [sp] "=r" (-> usize),
+        ),
+        else => asm volatile ("mov %[sp], sp"
+            : [sp] "=r" (-> usize),
+        ),
+    };
+}
+
 test {
     _ = native;
 }

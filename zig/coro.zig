@@ -73,31 +73,31 @@ pub const Coro = struct {
     /// To who is switched to at the next suspend, in the form that traces follow.
     link: arch.Link = .{},
     thread: *Thread,
-    canary: usize,
     stack: stacks.Stack,
-    status: Status,
     entry: Entry,
     /// The creator's, see `getStorage`.
     storage: ?*anyopaque,
     /// Where wakes are queued. Null: whoever created it resumes it.
     executor: ?*Executor,
-    task: Executor.Task = .{ .kind = .coro },
+    /// The thread's live coroutines.
+    next_live: ?*Coro,
+    // What follows begins as zeros, side by side, which the compiler clears in few stores.
+    prev_live: ?*Coro = null,
     /// What it is suspended in, when that is a wait.
     parked: ?*Wait = null,
     /// Who waits for it to return.
     joiners: Waiter.List = .{},
     /// Called once on the resumer's stack after it has returned; may destroy it.
     finishedFn: ?*const fn (*Coro) void = null,
+    /// What must be undone before its stack goes.
+    anchors: ?*Anchor = null,
     /// Requests to end early: its own, and those of the parts it is in, innermost first (cancel.zig).
-    scope: Scope = .{},
     scopes: ?*Scope = null,
     /// Whose request was delivered last.
     cancelled_by: ?*Scope = null,
-    /// What must be undone before its stack goes.
-    anchors: ?*Anchor = null,
-    /// The thread's live coroutines.
-    next_live: ?*Coro = null,
-    prev_live: ?*Coro = null,
+    scope: Scope = .{},
+    task: Executor.Task = .{ .kind = .coro },
+    status: Status = .start,
     name_len: u8 = 0,
     name_buffer: [max_name_len]u8 = undefined,
 
@@ -105,8 +105,7 @@ pub const Coro = struct {
     pub const max_name_len = 31;
     /// Bytes that must remain for the body.
     const min_body_size = 512;
-    /// Where no page guards the stack; elsewhere the canary is the zero that an untouched page reads as, so that
-    /// checking it commits no memory.
+    /// At the bottom of a stack that no page guards.
     const magic: usize = @truncate(0x7a69_6763_6f72_6f21);
 
     /// A coroutine that will run `entry` on a stack of at least `size` bytes from `pool`. It runs at the first resume.
@@ -120,7 +119,7 @@ pub const Coro = struct {
 
     /// The same on a stack that `deinit` releases to wherever it came from. On an error the stack stays the caller's.
     /// `reserved` bytes right below the Coro, aligned to 16, are kept free of the body's frames.
-    pub fn place(stack: stacks.Stack, entry: Entry, userdata: ?*anyopaque, name_: []const u8, reserved: usize) error{StackTooSmall}!*Coro {
+    pub fn place(stack: stacks.Stack, entry: Entry, userdata: ?*anyopaque, name_: []const u8, reserved: usize) callconv(stacks.inlined) error{StackTooSmall}!*Coro {
         const needed = @sizeOf(Coro) + std.atomic.cache_line + reserved + stack_alignment + arch.frame_size + min_body_size;
         if (stack.memory.len < needed) return error.StackTooSmall;
         const co = atTop(stack.memory);
@@ -129,20 +128,17 @@ pub const Coro = struct {
         co.* = .{
             .context = undefined,
             .thread = thread,
-            .canary = if (stack.guard == .none) magic else 0,
             .stack = stack,
-            .status = .start,
             .entry = entry,
             .storage = userdata,
             .executor = thread.env.executor,
+            .next_live = thread.live,
         };
         const low = @intFromPtr(stack.memory.ptr);
         co.context = arch.initContext(.{ .low = low, .top = top, .entry = main, .argument = co, .link = &co.link });
         co.setName(name_);
-        // Read first: a write would commit the page.
-        if (co.canaryWord().* != co.canary) co.canaryWord().* = co.canary;
+        if (stack.guard == .none) co.canaryWord().* = magic;
         if (thread.live) |first| first.prev_live = co;
-        co.next_live = thread.live;
         thread.live = co;
         return co;
     }
@@ -151,15 +147,20 @@ pub const Coro = struct {
     /// end. Panics when it is active, when somebody awaits it, when it waits for what only the kernel can end, or when a group on its
     /// stack has children: cancel and await it first. `co` is gone after it.
     pub fn deinit(co: *Coro) void {
-        if (co.status == .active) fail(.deinit_active, co);
-        if (!co.joiners.isEmpty()) fail(.deinit_awaited, co);
-        if (co.parked) |wait| if (!wait.abandon()) fail(.deinit_parked, co);
-        if (co.anchors != null and !Anchor.releaseAll(co)) fail(.deinit_parent, co);
-        if (co.task.queue) |queue| queue.remove(&co.task);
+        if (co.status != .done) co.abandon();
         if (co.prev_live) |prev| prev.next_live = co.next_live else co.thread.live = co.next_live;
         if (co.next_live) |next| next.prev_live = co.prev_live;
         const stack = co.stack;
         stack.release();
+    }
+
+    /// What finishing would have done; one that has returned waits for nothing and nobody waits for it.
+    noinline fn abandon(co: *Coro) void {
+        if (co.status == .active) fail(.deinit_active, co);
+        if (!co.joiners.isEmpty()) fail(.deinit_awaited, co);
+        if (co.parked) |wait| if (!wait.abandon()) fail(.deinit_parked, co);
+        if (!Anchor.releaseAll(co)) fail(.deinit_parent, co);
+        if (co.task.queue) |queue| queue.remove(&co.task);
     }
 
     /// Runs it until it suspends or returns. Panics when it cannot be resumed.
@@ -202,7 +203,7 @@ pub const Coro = struct {
     /// Goes back to the resumer, until resumed again. For the current coroutine only, never the root.
     pub inline fn @"suspend"(co: *Coro) void {
         assert(co == co.thread.current);
-        if (co.canaryWord().* != co.canary) fail(.overflow, co);
+        if (co.hasOverflowed()) fail(.overflow, co);
         co.status = .suspended;
         co.switchOut();
     }
@@ -220,9 +221,9 @@ pub const Coro = struct {
         co.finish();
     }
 
-    fn finish(co: *Coro) noreturn {
+    inline fn finish(co: *Coro) noreturn {
         assert(co == co.thread.current);
-        if (co.canaryWord().* != co.canary) fail(.overflow, co);
+        if (co.hasOverflowed()) fail(.overflow, co);
         co.status = .done;
         // A wake queues; nothing else runs before the switch.
         while (co.joiners.pop()) |w| w.wake();
@@ -272,8 +273,26 @@ pub const Coro = struct {
         return @ptrFromInt(std.mem.alignBackward(usize, @intFromPtr(memory.ptr) + memory.len - @sizeOf(Coro), std.atomic.cache_line));
     }
 
-    /// For this module and its tests.
-    pub inline fn canaryWord(co: *const Coro) *usize {
+    /// The current coroutine: whether it runs below its stack, having jumped the guard, or has overwritten the canary where there is none.
+    pub inline fn hasOverflowed(co: *const Coro) bool {
+        if (co.stack.guard == .none) return co.canaryWord().* != magic;
+        return arch.stackPointer() < @intFromPtr(co.stack.memory.ptr);
+    }
+
+    /// How many bytes of its stack it has used at most, its own data at the top included. Only while `stacks.measures_use`.
+    pub fn highWater(co: *const Coro) usize {
+        return stacks.highWater(co.stack.memory);
+    }
+
+    /// How many coroutines are active below it: who resumed it, and so on, the root not counted. Reads memory only.
+    pub fn depth(co: *const Coro) usize {
+        var n: usize = 0;
+        var at = co.resumer();
+        while (!at.isRoot()) : (at = at.resumer()) n += 1;
+        return n;
+    }
+
+    fn canaryWord(co: *const Coro) *usize {
         return @ptrCast(@alignCast(co.stack.memory.ptr));
     }
 };
@@ -315,12 +334,12 @@ pub const Thread = struct {
         thread.root = .{
             .context = undefined,
             .thread = thread,
-            .canary = undefined,
             .stack = undefined,
             .status = .active,
             .entry = undefined,
             .storage = null,
             .executor = null,
+            .next_live = null,
         };
         thread.root.setName("root");
         thread.current = &thread.root;
@@ -362,7 +381,7 @@ const Failure = struct {
             .deinit_awaited => std.debug.panic("cannot destroy coroutine \"{s}\": another awaits it", .{name}),
             .deinit_parked => std.debug.panic("cannot destroy coroutine \"{s}\": the kernel has not finished what it waits for; cancel and await it first", .{name}),
             .deinit_parent => std.debug.panic("cannot destroy coroutine \"{s}\": a group of its has children; cancel and await it first", .{name}),
-            .overflow => overflow.end(name, co.stack.memory.len),
+            .overflow => overflow.end(co, @intFromPtr(co.stack.memory.ptr) + co.stack.memory.len - co.context.sp),
             .asleep => {
                 std.debug.print("zigcoro: all coroutines are asleep\n{f}", .{@import("report.zig").List{ .thread = co.thread }});
                 std.debug.panic("all coroutines are asleep, and \"{s}\" waits", .{name});

@@ -68,7 +68,7 @@ pub inline fn xsuspend() void {
 pub fn xsuspendSafe() SuspendError!void {
     const co = xframe();
     if (co.isRoot()) return error.SuspendFromRoot;
-    if (co.canaryWord().* != co.canary) return error.StackOverflow;
+    if (co.hasOverflowed()) return error.StackOverflow;
     try cancel.checkCancel();
     var waiter: Waiter = .{ .wakeFn = Suspension.neverWoken };
     waiter.arm();

@@ -1,6 +1,6 @@
 //! Overflow: a coroutine that runs into the guard below its stack ends the process with one line on stderr that names it:
 //!
-//!     zigcoro: coroutine "pump 17" overflowed its 16384-byte stack; give it more with { stack: 32768 }
+//!     zigcoro: coroutine "pump 17" overflowed its 16384-byte stack at a depth of 16408 bytes; give it more with { stack: 32768 }
 //!
 //! A handler for SIGSEGV and SIGBUS asks whether the fault lies in a guard of ours, below the stack that the thread runs on.
 //! If so it reports and aborts. Every other fault goes to the handler that was there before, as if ours were not: in Bun that
@@ -66,6 +66,11 @@ pub fn unwatch(pool: *Pool) void {
     pool.watch.is_on = false;
     alternate.leave();
     lock.store(false, .release);
+    settle();
+}
+
+/// Returns when no handler looks at what was taken out of the lists before.
+pub fn settle() void {
     while (readers.load(.seq_cst) != 0) std.atomic.spinLoopHint();
 }
 
@@ -77,23 +82,27 @@ fn stackAbove(address: usize) ?stacks.Memory {
     return null;
 }
 
-/// Writes the line about the coroutine `name` and aborts. Fit for a signal handler.
-pub fn end(name: []const u8, size: usize) noreturn {
+/// Writes the line about `co`, which is active, and aborts. `depth`: how far below the top of its stack it came, in bytes. Fit for a
+/// signal handler.
+pub fn end(co: *const Coro, depth: usize) noreturn {
     var buffer: [256]u8 = undefined;
     var line: std.Io.Writer = .fixed(&buffer);
-    describe(&line, name, size) catch {}; // cannot be: a name is at most 31 bytes
+    describe(&line, co, depth) catch {}; // cannot be: a name is at most 31 bytes
     writeError(line.buffered());
     std.process.abort();
 }
 
-fn describe(line: *std.Io.Writer, name: []const u8, size: usize) std.Io.Writer.Error!void {
+fn describe(line: *std.Io.Writer, co: *const Coro, depth: usize) std.Io.Writer.Error!void {
+    const size = co.stack.memory.len;
     try line.writeAll("zigcoro: coroutine \"");
-    for (name) |byte| try line.writeByte(if (byte < ' ' or byte == 0x7f) '?' else byte);
-    try line.print("\" overflowed its {d}-byte stack; ", .{size});
+    for (co.name()) |byte| try line.writeByte(if (byte < ' ' or byte == 0x7f) '?' else byte);
+    try line.print("\" overflowed its {d}-byte stack at a depth of {d} bytes", .{ size, depth });
+    const resumers = co.depth();
+    if (resumers > 0) try line.print(", {d} coroutines deep", .{resumers + 1});
     if (size < stacks.max_size) {
-        try line.print("give it more with {{ stack: {d} }}\n", .{size * 2});
+        try line.print("; give it more with {{ stack: {d} }}\n", .{size * 2});
     } else {
-        try line.writeAll("there is no larger one\n");
+        try line.writeAll("; there is no larger one\n");
     }
 }
 
@@ -128,7 +137,8 @@ fn handle(signal: posix.SIG, info: *const posix.siginfo_t, context: ?*anyopaque)
     // Sent by a process, it carries no address.
     if (info.code > 0) {
         _ = readers.fetchAdd(1, .seq_cst);
-        if (findOverflow(faultAddress(info), context)) |co| end(co.name(), co.stack.memory.len);
+        const address = faultAddress(info);
+        if (findOverflow(address, context)) |co| end(co, @intFromPtr(co.stack.memory.ptr) + co.stack.memory.len - address);
         _ = readers.fetchSub(1, .seq_cst);
     }
     const index: usize = if (signal == signals[0]) 0 else 1;
@@ -295,6 +305,25 @@ const Scene = struct {
     }
 };
 
+/// Expects the report: `before`, a depth of at least `least` bytes and at most that and a few pages, `after`.
+fn expectReport(comptime func: fn () anyerror!void, before: []const u8, least: usize, after: []const u8) !void {
+    if (!is_supported) return error.SkipZigTest;
+    var buffer: [1024]u8 = undefined;
+    const ended = try child_process.run(func, &buffer);
+    errdefer std.debug.print("expected \"{s} at a depth of ... bytes{s}\", got {f}\n", .{ before, after, ended });
+    try testing.expectEqual(.ABRT, ended.signal);
+    const cut = std.mem.find(u8, ended.err, " at a depth of ") orelse return error.NoDepth;
+    try testing.expectEqualStrings(before, ended.err[0..cut]);
+    const rest = ended.err[cut + " at a depth of ".len ..];
+    const number = std.mem.find(u8, rest, " bytes") orelse return error.NoDepth;
+    const depth = try std.fmt.parseInt(usize, rest[0..number], 10);
+    try testing.expect(depth >= least and depth <= least + 4 * std.heap.page_size_max);
+    // An emulator adds a line of its own.
+    const tail = rest[number + " bytes".len ..];
+    try testing.expect(std.mem.startsWith(u8, tail, after));
+    try testing.expect(tail.len == after.len or std.mem.startsWith(u8, tail[after.len..], "qemu: "));
+}
+
 fn expectEnd(comptime func: fn () anyerror!void, signal: ?posix.SIG, err: []const u8) !void {
     if (!is_supported) return error.SkipZigTest;
     var buffer: [1024]u8 = undefined;
@@ -307,14 +336,15 @@ fn expectEnd(comptime func: fn () anyerror!void, signal: ?posix.SIG, err: []cons
     return error.TestUnexpectedResult;
 }
 
-test "an overflow ends the process with one line that names the coroutine" {
-    const pump_17 = "zigcoro: coroutine \"pump 17\" overflowed its 16384-byte stack; give it more with { stack: 32768 }\n";
-    try expectEnd(Scene.overflows, .ABRT, pump_17);
-    try expectEnd(Scene.overflowsWithoutSignalStack, .ABRT, pump_17);
-    try expectEnd(Scene.breaksCanary, .ABRT, pump_17);
-    try expectEnd(Scene.overflowsDeep, .ABRT, "zigcoro: coroutine \"inner\" overflowed its 4096-byte stack; give it more with { stack: 8192 }\n");
-    try expectEnd(Scene.overflowsTheLargest, .ABRT, "zigcoro: coroutine \"tab?here\" overflowed its 8388608-byte stack; there is no larger one\n");
-    if (!builtin.single_threaded) try expectEnd(Scene.overflowsOnThread, .ABRT, pump_17);
+test "an overflow ends the process with one line that names the coroutine, its stack and how deep it came" {
+    const pump_17 = "zigcoro: coroutine \"pump 17\" overflowed its 16384-byte stack";
+    const more = "; give it more with { stack: 32768 }\n";
+    try expectReport(Scene.overflows, pump_17, 16384, more);
+    try expectReport(Scene.overflowsWithoutSignalStack, pump_17, 16384, more);
+    try expectReport(Scene.breaksCanary, pump_17, 512, more);
+    try expectReport(Scene.overflowsDeep, "zigcoro: coroutine \"inner\" overflowed its 4096-byte stack", 4096, ", 2 coroutines deep; give it more with { stack: 8192 }\n");
+    try expectReport(Scene.overflowsTheLargest, "zigcoro: coroutine \"tab?here\" overflowed its 8388608-byte stack", 8388608, "; there is no larger one\n");
+    if (!builtin.single_threaded) try expectReport(Scene.overflowsOnThread, pump_17, 16384, more);
 }
 
 const Handed = struct {

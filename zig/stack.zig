@@ -1,18 +1,23 @@
-//! Stacks for coroutines: a pool per thread that maps them in slabs, reuses the last one released first, and puts a
-//! guard below each. It may touch memory maps; it knows nothing of coroutines.
+//! Stacks for coroutines: a pool per thread that maps them in slabs, reuses the last one released first, puts a guard below
+//! each, and gives memory back that is no longer used. It may touch memory maps; it knows nothing of coroutines.
 //!
 //!     a slab:  low                                                                       high
 //!              | guard | stack 0 | guard | stack 1 |  ...  | guard | stack n-1 | Slab header |
 //!
 //! Memory is committed by the kernel as it is used. Acquiring a stack that was used before makes no system call; a fresh
 //! one costs the call that installs its guard. Sizes are powers of two from 4 KiB (or a page, if that is larger) to
-//! 8 MiB, each with its own slabs and its own free list.
+//! 8 MiB, each with its own slabs. What is idle is on record in the header, never in the stacks, so their memory can go.
+//!
+//! A stack goes `uncarved -> in use <-> idle`, and idle memory is dirty until it is given back. Invariants:
+//!  * A slab is in its class's list of available ones exactly while it has an idle or an uncarved stack; who released last is first.
+//!  * `dirty_bytes` counts the idle stacks that may hold committed memory, and is at most `policy.keep_dirty_bytes` after a release
+//!    where the system takes memory back. What goes first is what was idle longest: slab by slab from the end of the lists.
 //!
 //! Three guards, the best that the system grants, recorded in every stack:
 //!  * `advised`: MADV_GUARD_INSTALL (Linux 6.13 or later); costs no extra mapping, so a million stacks keep theirs.
 //!  * `protected`: mprotect, or a page without access on Windows; each splits a mapping, and a process may have only so many
 //!    (65,530 by default on Linux), so a pool stops at `max_protected`.
-//!  * `none`: no page faults on overflow; only the owner's canary tells.
+//!  * `none`: no page faults on overflow; only the owner's canary tells. The first such stack of a process is told in the log.
 //!
 //! A pool belongs to one thread and takes no lock.
 
@@ -28,6 +33,10 @@ const overflow = @import("overflow.zig");
 pub const alignment = @import("arch.zig").stack_alignment;
 pub const Memory = []align(alignment) u8;
 
+/// Inline where code is optimized, so that a stack stays in registers from its pool to its coroutine; in Debug that would only cost
+/// stack.
+pub const inlined: std.builtin.CallingConvention = if (builtin.mode == .Debug) .auto else .@"inline";
+
 pub const min_size = 4 * 1024;
 pub const max_size = 8 * 1024 * 1024;
 
@@ -40,49 +49,94 @@ pub const Error = error{
 
 pub const Guard = enum(u8) { advised, protected, none };
 
-/// A stack and who gets it back.
+/// A stack and who gets it back: its slab, an allocator, or, with neither, nobody, for whoever passed the memory in keeps it. Plain words
+/// and no union, whose padding costs a copy and a stall.
 pub const Stack = struct {
     memory: Memory,
+    slab: ?*Pool.Slab = null,
+    allocator: ?*anyopaque = null,
+    allocator_vtable: ?*const Allocator.VTable = null,
     guard: Guard,
-    source: Source,
-
-    pub const Source = union(enum) {
-        pool: *Pool,
-        allocator: Allocator,
-        /// Whoever passed the memory in keeps it.
-        caller,
-    };
+    /// In its slab.
+    index: u8 = 0,
 
     /// For memory that the caller owns, and that outlives the stack's use.
     pub fn fromMemory(memory: Memory) Stack {
-        return .{ .memory = memory, .guard = .none, .source = .caller };
+        clean(memory);
+        return .{ .memory = memory, .guard = .none };
     }
 
     pub fn fromAllocator(allocator: Allocator, size: usize) Error!Stack {
         const memory = try allocator.alignedAlloc(u8, .fromByteUnits(alignment), size);
-        return .{ .memory = memory, .guard = .none, .source = .{ .allocator = allocator } };
+        clean(memory);
+        return .{ .memory = memory, .guard = .none, .allocator = allocator.ptr, .allocator_vtable = allocator.vtable };
     }
 
-    pub fn release(stack: Stack) void {
-        switch (stack.source) {
-            .pool => |pool| pool.release(stack),
-            .allocator => |allocator| allocator.free(stack.memory),
-            .caller => {},
-        }
+    pub fn release(stack: Stack) callconv(inlined) void {
+        if (stack.slab) |slab| return slab.pool.release(stack);
+        const vtable = stack.allocator_vtable orelse return;
+        (Allocator{ .ptr = stack.allocator.?, .vtable = vtable }).free(stack.memory);
     }
+};
+
+/// Whether it is measured how much of its stack a coroutine has used: in Debug and ReleaseSafe.
+pub const measures_use = std.debug.runtime_safety;
+
+/// Bytes from the top down to the lowest word that was ever written: what a coroutine has used at most, in whole words. Words that
+/// it wrote zeros to and nothing else below do not count. Only while `measures_use`.
+pub fn highWater(memory: Memory) usize {
+    comptime std.debug.assert(measures_use);
+    const words: []const usize = @ptrCast(memory);
+    // The lowest is the canary's.
+    for (words[1..], 1..) |word, i| if (word != 0) return memory.len - i * @sizeOf(usize);
+    return 0;
+}
+
+/// Zero is what counts as unused. Pages that are zero already are only read, which commits nothing.
+fn clean(memory: Memory) void {
+    if (!measures_use) return;
+    @memset(memory[memory.len - highWater(memory) ..], 0);
+}
+
+/// How much idle memory a pool keeps.
+pub const Policy = struct {
+    /// Bytes of idle stacks that may hold committed memory. A stack counts in full, though it may have used less. Beyond it their memory goes
+    /// back to the system, a slab at a time: one system call for up to 64 stacks.
+    keep_dirty_bytes: usize = 64 * 1024 * 1024,
+    /// Bytes of address space that slabs without a stack in use may keep; beyond it they are unmapped.
+    keep_mapped_bytes: usize = 1024 * 1024 * 1024,
+};
+
+/// A pool at one moment.
+pub const Statistics = struct {
+    /// Stacks handed out and not yet released.
+    in_use: usize,
+    /// Bytes of address space, guards and headers too.
+    mapped_bytes: usize,
+    /// Bytes of idle stacks that may hold committed memory.
+    dirty_bytes: usize,
+    /// Stacks that exist, in use or idle, by the guard they got.
+    guards: std.EnumArray(Guard, usize),
+    /// The most that a released stack was used, in bytes; 0 unless `measures_use`.
+    high_water: usize,
 };
 
 pub const Pool = struct {
     classes: [class_count]Class = @splat(.{}),
     slabs: ?*Slab = null,
+    policy: Policy = .{},
     /// The guard to try next; it only ever gets weaker.
     best_guard: Guard = if (builtin.os.tag == .linux) .advised else .protected,
     /// Whether `advised` was seen to work: some emulators accept any advice and ignore it.
     advice_proven: bool = false,
-    /// Stacks carved so far by the guard they got. `none` above zero says that the system ran out of guards.
+    /// Stacks that exist, in use or idle, by the guard they got.
     guards: std.EnumArray(Guard, usize) = .initFill(0),
-    /// Stacks handed out and not yet released.
     in_use: usize = 0,
+    mapped_bytes: usize = 0,
+    /// Of slabs without a stack in use.
+    vacant_bytes: usize = 0,
+    dirty_bytes: usize = 0,
+    high_water: usize = 0,
     watch: overflow.Watch = .{},
     fault: Fault = .{},
 
@@ -92,30 +146,60 @@ pub const Pool = struct {
     /// Half of the mappings that Linux allows a process by default stay for everybody else; a guard costs two.
     pub const max_protected = 16 * 1024;
 
+    /// Slabs that have a stack to give, the last used first.
     const Class = struct {
-        idle: ?*Idle = null,
-        /// The slab that still has stacks never handed out.
-        fresh: ?*Slab = null,
-    };
+        first: ?*Slab = null,
+        last: ?*Slab = null,
 
-    /// Lies at the top of a stack that nobody uses: the part that is committed and in the cache.
-    const Idle = struct {
-        next: ?*Idle,
-        memory: Memory,
-        guard: Guard,
+        fn pushFirst(class: *Class, slab: *Slab) void {
+            assert(!slab.is_available);
+            slab.is_available = true;
+            slab.before = null;
+            slab.after = class.first;
+            if (class.first) |first| first.before = slab else class.last = slab;
+            class.first = slab;
+        }
 
-        fn at(memory: Memory) *Idle {
-            return @ptrFromInt(std.mem.alignBackward(usize, @intFromPtr(memory.ptr) + memory.len - @sizeOf(Idle), @alignOf(Idle)));
+        fn remove(class: *Class, slab: *Slab) void {
+            assert(slab.is_available);
+            slab.is_available = false;
+            if (slab.before) |before| before.after = slab.after else class.first = slab.after;
+            if (slab.after) |after| after.before = slab.before else class.last = slab.before;
         }
     };
 
     /// Lies behind the last stack of its slab.
-    const Slab = struct {
+    pub const Slab = struct {
+        /// All of the pool, for the handler of overflows.
         next: ?*Slab,
+        pool: *Pool,
         mapping: []align(std.heap.page_size_min) u8,
         stack_size: usize,
-        count: u32,
-        carved: u32 = 0,
+        class: *Class,
+        before: ?*Slab = null,
+        after: ?*Slab = null,
+        is_available: bool = false,
+        count: u8,
+        carved: u8 = 0,
+        /// The idle ones, the last released last.
+        idle_len: u8 = 0,
+        idle: [slab_stacks]u8 = undefined,
+        guard: [slab_stacks]Guard = undefined,
+        /// Bits of stacks that were used since their memory was given back.
+        dirty: u64 = 0,
+
+        fn base(slab: *const Slab) [*]align(std.heap.page_size_min) u8 {
+            return slab.mapping.ptr;
+        }
+
+        inline fn memoryOf(slab: *const Slab, index: usize) Memory {
+            const guard_size = guardSize();
+            return @alignCast(slab.mapping[(guard_size + slab.stack_size) * index + guard_size ..][0..slab.stack_size]);
+        }
+
+        pub fn isVacant(slab: *const Slab) bool {
+            return slab.idle_len == slab.carved;
+        }
     };
 
     /// Every stack must have been released.
@@ -131,27 +215,111 @@ pub const Pool = struct {
     }
 
     /// At least `size` bytes, rounded up to the class. Fresh memory is zero, reused memory is as it was left.
-    pub fn acquire(pool: *Pool, size: usize) Error!Stack {
-        const class = try classOf(size);
-        const entry = &pool.classes[class];
-        if (entry.idle) |idle| {
-            entry.idle = idle.next;
-            pool.in_use += 1;
-            return .{ .memory = idle.memory, .guard = idle.guard, .source = .{ .pool = pool } };
-        }
-        const slab = entry.fresh orelse try pool.mapSlab(class);
-        return pool.carve(slab, entry);
+    pub fn acquire(pool: *Pool, size: usize) callconv(inlined) Error!Stack {
+        const index = try classOf(size);
+        const class = &pool.classes[index];
+        const slab = class.first orelse try pool.mapSlab(class, index);
+        if (slab.idle_len == 0) pool.carve(slab);
+        slab.idle_len -= 1;
+        return pool.handOut(slab, slab.idle[slab.idle_len]);
+    }
+
+    fn handOut(pool: *Pool, slab: *Slab, index: u8) callconv(inlined) Stack {
+        const bit = @as(u64, 1) << @intCast(index);
+        if (slab.dirty & bit != 0) pool.dirty_bytes -= slab.stack_size else slab.dirty |= bit;
+        // It was vacant until now.
+        if (slab.idle_len + 1 == slab.carved) pool.vacant_bytes -= slab.mapping.len;
+        if (slab.idle_len == 0 and slab.carved == slab.count) slab.class.remove(slab);
+        pool.in_use += 1;
+        return .{ .memory = slab.memoryOf(index), .guard = slab.guard[index], .index = index, .slab = slab };
     }
 
     /// The next `acquire` of this size gets it.
-    pub fn release(pool: *Pool, stack: Stack) void {
-        assert(stack.source.pool == pool);
-        assert(pool.in_use > 0);
+    pub fn release(pool: *Pool, stack: Stack) callconv(inlined) void {
+        const slab = stack.slab.?;
+        assert(slab.pool == pool and pool.in_use > 0);
+        if (measures_use) {
+            pool.high_water = @max(pool.high_water, highWater(stack.memory));
+            clean(stack.memory);
+        }
         pool.in_use -= 1;
-        const entry = &pool.classes[classOf(stack.memory.len) catch unreachable];
-        const idle: *Idle = .at(stack.memory);
-        idle.* = .{ .next = entry.idle, .memory = stack.memory, .guard = stack.guard };
-        entry.idle = idle;
+        slab.idle[slab.idle_len] = stack.index;
+        slab.idle_len += 1;
+        pool.dirty_bytes += slab.stack_size;
+        if (slab.class.first != slab) {
+            if (slab.is_available) slab.class.remove(slab);
+            slab.class.pushFirst(slab);
+        }
+        if (slab.isVacant()) pool.vacant_bytes += slab.mapping.len;
+        if (pool.dirty_bytes > pool.policy.keep_dirty_bytes or pool.vacant_bytes > pool.policy.keep_mapped_bytes) pool.giveBack();
+    }
+
+    /// Gives all idle memory back to the system, and the address space of slabs without a stack in use.
+    pub fn trim(pool: *Pool) void {
+        const policy = pool.policy;
+        defer pool.policy = policy;
+        pool.policy = .{ .keep_dirty_bytes = 0, .keep_mapped_bytes = 0 };
+        pool.giveBack();
+    }
+
+    pub fn statistics(pool: *const Pool) Statistics {
+        return .{
+            .in_use = pool.in_use,
+            .mapped_bytes = pool.mapped_bytes,
+            .dirty_bytes = pool.dirty_bytes,
+            .guards = pool.guards,
+            .high_water = pool.high_water,
+        };
+    }
+
+    /// What was idle longest goes, of each class in turn, until half of what the policy allows is left: so this is rare.
+    noinline fn giveBack(pool: *Pool) void {
+        const keep_dirty = pool.policy.keep_dirty_bytes / 2;
+        const keep_vacant = pool.policy.keep_mapped_bytes / 2;
+        for (&pool.classes) |*class| {
+            var next = class.last;
+            while (next) |slab| {
+                next = slab.before;
+                if (pool.dirty_bytes <= keep_dirty and pool.vacant_bytes <= keep_vacant) return;
+                if (slab.isVacant() and pool.vacant_bytes > keep_vacant) {
+                    pool.unmapSlab(slab);
+                } else if (pool.dirty_bytes > keep_dirty) {
+                    pool.cool(slab);
+                }
+            }
+        }
+    }
+
+    /// Gives back the memory of the slab's idle stacks; they and their guards stay.
+    fn cool(pool: *Pool, slab: *Slab) void {
+        if (slab.isVacant()) {
+            if (slab.dirty == 0 or !forget(slab.mapping[0 .. slab.mapping.len - std.heap.pageSize()])) return;
+            pool.dirty_bytes -= @popCount(slab.dirty) * slab.stack_size;
+            slab.dirty = 0;
+            return;
+        }
+        for (slab.idle[0..slab.idle_len]) |index| {
+            const bit = @as(u64, 1) << @intCast(index);
+            if (slab.dirty & bit == 0 or !forget(@alignCast(slab.memoryOf(index)))) continue;
+            pool.dirty_bytes -= slab.stack_size;
+            slab.dirty &= ~bit;
+        }
+    }
+
+    fn unmapSlab(pool: *Pool, slab: *Slab) void {
+        slab.class.remove(slab);
+        pool.dirty_bytes -= @popCount(slab.dirty) * slab.stack_size;
+        pool.vacant_bytes -= slab.mapping.len;
+        pool.mapped_bytes -= slab.mapping.len;
+        for (slab.guard[0..slab.carved]) |guard| pool.guards.getPtr(guard).* -= 1;
+        var link = &pool.slabs;
+        while (link.*) |at| : (link = &at.next) {
+            if (at != slab) continue;
+            @atomicStore(?*Slab, link, slab.next, .seq_cst);
+            break;
+        }
+        overflow.settle();
+        unmap(slab.mapping);
     }
 
     /// The stack whose guard holds `address`; null when it is in no guard of this pool. Reads memory only, so it is fit for
@@ -162,7 +330,7 @@ pub const Pool = struct {
             const base = @intFromPtr(slab.mapping.ptr);
             const guard = guardSize();
             const slot = guard + slab.stack_size;
-            if (address < base or address >= base + slot * @atomicLoad(u32, &slab.carved, .monotonic)) continue;
+            if (address < base or address >= base + slot * @as(usize, @atomicLoad(u8, &slab.carved, .monotonic))) continue;
             const offset = (address - base) % slot;
             if (offset >= guard) return null;
             return @alignCast(slab.mapping[address - base - offset + guard ..][0..slab.stack_size]);
@@ -170,30 +338,32 @@ pub const Pool = struct {
         return null;
     }
 
-    fn mapSlab(pool: *Pool, class: usize) Error!*Slab {
-        const stack_size = sizeOfClass(class);
+    noinline fn mapSlab(pool: *Pool, class: *Class, class_index: usize) Error!*Slab {
+        const stack_size = sizeOfClass(class_index);
         const slot = guardSize() + stack_size;
         const count = std.math.clamp(slab_bytes / slot, 1, slab_stacks);
         const mapping = try pool.fault.map(slot * count + std.heap.pageSize());
         const slab: *Slab = @ptrCast(@alignCast(mapping.ptr + slot * count));
-        slab.* = .{ .next = pool.slabs, .mapping = mapping, .stack_size = stack_size, .count = @intCast(count) };
+        slab.* = .{ .next = pool.slabs, .pool = pool, .mapping = mapping, .stack_size = stack_size, .class = class, .count = @intCast(count) };
         @atomicStore(?*Slab, &pool.slabs, slab, .release);
-        assert(pool.classes[class].fresh == null);
-        pool.classes[class].fresh = slab;
+        class.pushFirst(slab);
+        pool.mapped_bytes += mapping.len;
+        pool.vacant_bytes += mapping.len;
         return slab;
     }
 
-    fn carve(pool: *Pool, slab: *Slab, class: *Class) Stack {
-        assert(slab.carved < slab.count);
-        const guard_size = guardSize();
-        const slot = slab.mapping.ptr + (guard_size + slab.stack_size) * slab.carved;
-        @atomicStore(u32, &slab.carved, slab.carved + 1, .monotonic);
-        if (slab.carved == slab.count) class.fresh = null;
-        const guard = pool.installGuard(@alignCast(slot[0..guard_size]));
+    /// Makes one more stack, idle for now.
+    noinline fn carve(pool: *Pool, slab: *Slab) void {
+        assert(slab.carved < slab.count and slab.idle_len == 0);
+        const index = slab.carved;
+        const page = slab.memoryOf(index).ptr - guardSize();
+        const guard = pool.installGuard(@alignCast(page[0..guardSize()]));
+        slab.guard[index] = guard;
         pool.guards.getPtr(guard).* += 1;
+        @atomicStore(u8, &slab.carved, index + 1, .monotonic);
         if (guard != .none and !pool.watch.is_on) overflow.watch(pool);
-        pool.in_use += 1;
-        return .{ .memory = @alignCast(slot[guard_size..][0..slab.stack_size]), .guard = guard, .source = .{ .pool = pool } };
+        slab.idle[0] = index;
+        slab.idle_len = 1;
     }
 
     fn installGuard(pool: *Pool, page: []align(std.heap.page_size_min) u8) Guard {
@@ -207,8 +377,17 @@ pub const Pool = struct {
         if (pool.best_guard == .protected) {
             if (pool.guards.get(.protected) < max_protected and pool.fault.protect(page)) return .protected;
             pool.best_guard = .none;
+            tellOfNoGuard();
         }
         return .none;
+    }
+
+    pub var told_of_no_guard: std.atomic.Value(bool) = .init(false);
+
+    fn tellOfNoGuard() void {
+        if (told_of_no_guard.swap(true, .monotonic)) return;
+        std.log.scoped(.libcoro).warn("new stacks have no guard page: the system grants no more. An overflow may be noticed late, " ++
+            "at the coroutine's next suspend, or not at all", .{});
     }
 
     fn classOf(size: usize) error{StackTooLarge}!usize {
@@ -267,10 +446,17 @@ const Fault = struct {
 };
 
 /// Asks the kernel to read a path there, which says EFAULT instead of raising a signal.
-fn isUnreadable(page: []align(std.heap.page_size_min) u8) bool {
+pub fn isUnreadable(page: []align(std.heap.page_size_min) u8) bool {
     if (builtin.os.tag != .linux) return true;
     const path: [*:0]const u8 = @ptrCast(page.ptr);
     return linux.errno(linux.faccessat(linux.AT.FDCWD, path, 0, 0)) == .FAULT;
+}
+
+/// Gives memory back; it reads as zero afterwards. False: the system does not do that.
+fn forget(memory: []align(std.heap.page_size_min) u8) bool {
+    // Guards stay: advised ones survive this, protected ones have nothing to give.
+    if (builtin.os.tag == .linux) return linux.errno(linux.madvise(memory.ptr, memory.len, posix.MADV.DONTNEED)) == .SUCCESS;
+    return false;
 }
 
 fn unmap(mapping: []align(std.heap.page_size_min) u8) void {
@@ -375,112 +561,6 @@ fn stackBottom(range: [2]usize, below: usize, line: []const u8) usize {
     return @min(range[0], @max(by_limit, below + kernel_gap));
 }
 
-test "the last stack released is the next acquired" {
-    var pool: Pool = .{};
-    defer pool.deinit();
-    const a = try pool.acquire(16 * 1024);
-    const b = try pool.acquire(16 * 1024);
-    try std.testing.expect(a.memory.ptr != b.memory.ptr);
-    pool.release(a);
-    pool.release(b);
-    const c = try pool.acquire(16 * 1024);
-    const d = try pool.acquire(16 * 1024);
-    try std.testing.expectEqual(b.memory.ptr, c.memory.ptr);
-    try std.testing.expectEqual(a.memory.ptr, d.memory.ptr);
-    pool.release(c);
-    pool.release(d);
-    try std.testing.expectEqual(0, pool.in_use);
-}
-
-test "sizes are rounded up to a class, and there is a largest" {
-    var pool: Pool = .{};
-    defer pool.deinit();
-    const page = std.heap.pageSize();
-    for ([_]usize{ 0, 1, 4096, 4097, 16 * 1024, 100_000, max_size }) |size| {
-        const stack = try pool.acquire(size);
-        defer pool.release(stack);
-        try std.testing.expect(stack.memory.len >= size);
-        try std.testing.expect(std.math.isPowerOfTwo(stack.memory.len));
-        try std.testing.expect(stack.memory.len <= @max(2 * size, min_size, page));
-        try std.testing.expectEqual(0, @intFromPtr(stack.memory.ptr) % page);
-        stack.memory[0] = 1;
-        stack.memory[stack.memory.len - 1] = 1;
-    }
-    try std.testing.expectError(error.StackTooLarge, pool.acquire(max_size + 1));
-}
-
-test "every stack is its own, with a guard of the recorded kind below" {
-    var pool: Pool = .{};
-    defer pool.deinit();
-    var stacks: [200]Stack = undefined;
-    for (&stacks) |*stack| stack.* = try pool.acquire(min_size);
-    for (stacks, 0..) |stack, i| @memset(stack.memory, @truncate(i));
-    for (stacks, 0..) |stack, i| try std.testing.expect(std.mem.allEqual(u8, stack.memory, @truncate(i)));
-    for (stacks) |stack| {
-        const page: []align(std.heap.page_size_min) u8 = @alignCast((stack.memory.ptr - std.heap.pageSize())[0..std.heap.pageSize()]);
-        try std.testing.expect(stack.guard != .none);
-        try std.testing.expect(isUnreadable(page));
-        for ([_]usize{ @intFromPtr(page.ptr), @intFromPtr(stack.memory.ptr) - 1 }) |address| {
-            try std.testing.expectEqual(stack.memory, pool.stackAboveGuard(address).?);
-        }
-        try std.testing.expectEqual(null, pool.stackAboveGuard(@intFromPtr(stack.memory.ptr)));
-        pool.release(stack);
-    }
-    try std.testing.expectEqual(200, pool.guards.get(.advised) + pool.guards.get(.protected));
-}
-
-test "without advice mprotect guards, without both the loss is on record" {
-    var pool: Pool = .{};
-    defer pool.deinit();
-    pool.fault.refuse_advice = true;
-    const a = try pool.acquire(min_size);
-    try std.testing.expectEqual(.protected, a.guard);
-    pool.fault.refuse_protect = true;
-    const b = try pool.acquire(min_size);
-    try std.testing.expectEqual(.none, b.guard);
-    try std.testing.expectEqual(1, pool.guards.get(.none));
-    pool.release(a);
-    pool.release(b);
-    const again = try pool.acquire(min_size);
-    try std.testing.expectEqual(.none, again.guard);
-    pool.release(again);
-}
-
-test "advice that is accepted and ignored does not count as a guard" {
-    if (builtin.os.tag != .linux) return error.SkipZigTest;
-    var pool: Pool = .{};
-    defer pool.deinit();
-    pool.fault.ignore_advice = true;
-    const stack = try pool.acquire(min_size);
-    try std.testing.expectEqual(.protected, stack.guard);
-    pool.release(stack);
-}
-
-test "a map that fails leaves the pool as it was" {
-    var pool: Pool = .{};
-    defer pool.deinit();
-    pool.fault.maps_left = 1;
-    const a = try pool.acquire(min_size);
-    try std.testing.expectError(error.OutOfMemory, pool.acquire(64 * 1024));
-    try std.testing.expectEqual(1, pool.in_use);
-    pool.release(a);
-    const b = try pool.acquire(min_size);
-    try std.testing.expectEqual(a.memory.ptr, b.memory.ptr);
-    pool.release(b);
-    pool.fault.maps_left = 1;
-    pool.release(try pool.acquire(64 * 1024));
-}
-
-test "an allocator's failure is passed on" {
-    var failing = std.testing.FailingAllocator.init(std.testing.allocator, .{ .fail_index = 0 });
-    try std.testing.expectError(error.OutOfMemory, Stack.fromAllocator(failing.allocator(), 4096));
-    const stack = try Stack.fromAllocator(std.testing.allocator, 4096);
-    stack.release();
-}
-
-test "the thread's own stack has a bottom below here" {
-    const bottom = threadStackBottom() orelse return error.SkipZigTest;
-    const here = @frameAddress();
-    try std.testing.expect(bottom < here);
-    try std.testing.expect(here - bottom > 64 * 1024);
+test {
+    _ = @import("stack_test.zig");
 }
