@@ -5,6 +5,7 @@ import { MisuseError } from "./error.ts";
 import { blockSuspendOperation, type Coroutine, currentFrame, Frame, type Suspending, safeSuspension, suspendOperation } from "./frame.ts";
 import { type NativeArgument, NativeBody, startNative } from "./native-body.ts";
 import type { Operation } from "./operation.ts";
+import type { Stack } from "./stack.ts";
 import { type Prepare, startFrame } from "./start.ts";
 
 export interface FrameOptions {
@@ -12,8 +13,8 @@ export interface FrameOptions {
   readonly name?: string;
   /** Cancels it when aborted, with the signal's reason; aborted already, the coroutine is cancelled at its first operation. */
   readonly signal?: AbortSignal;
-  /** Native bodies only: bytes of its stack, 4,096 to 8,388,608. Default 65,536. */
-  readonly stack?: number;
+  /** Native bodies only: bytes of its stack, 4,096 to 8,388,608, or one of `stackAlloc`. Default 65,536, see `initEnv`. */
+  readonly stack?: number | Stack;
 }
 
 /**

@@ -26,6 +26,7 @@ export { race, type Selected, select } from "./select.ts";
 export { Mutex, type Permit, Semaphore } from "./semaphore.ts";
 export { shield } from "./shield.ts";
 export { now, sleep, sleepUntil } from "./sleep.ts";
+export { remainingStackSize, type Stack, stackAlloc } from "./stack.ts";
 export { channelFrom, readableFrom, type Source, writableTo } from "./stream.ts";
 export { withDeadline, withTimeout } from "./timeout.ts";
 export { until } from "./until.ts";

@@ -12,6 +12,7 @@ const handle = @import("handle.zig");
 const Executor = @import("executor.zig").Executor;
 const loop = @import("loop.zig");
 const NativeFrame = @import("native.zig").NativeFrame;
+const OwnStack = @import("native.zig").OwnStack;
 const ring = @import("ring.zig");
 const slot = @import("slot.zig");
 const stack = @import("stack.zig");
@@ -29,6 +30,7 @@ pub const Env = struct {
     channels: handle.Table(slot.ValueChannel) = .{},
     sockets: handle.Table(tcp.Socket) = .{},
     frames: handle.Table(NativeFrame) = .{},
+    own_stacks: handle.Table(OwnStack) = .{},
     /// Native bodies that have returned in a tick and are freed after it.
     ended_frames: ?*NativeFrame = null,
     executor: Executor = .{},
@@ -72,6 +74,8 @@ pub const Env = struct {
             channel.deinit();
             allocator.destroy(channel);
         }
+        for (env.own_stacks.slots.items) |entry| if (entry.object) |own| own.destroy(env);
+        env.own_stacks.deinit(allocator);
         env.frames.deinit(allocator);
         env.stacks.deinit();
         env.sockets.deinit(allocator);

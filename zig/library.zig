@@ -8,6 +8,7 @@ pub const groups = .{
     @import("abi/channel.zig").exports,
     @import("abi/tcp.zig").exports,
     @import("abi/frame.zig").exports,
+    @import("abi/stack.zig").exports,
 };
 
 /// What native bodies call; TypeScript does not bind these.

@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 2806538284;
+export const abiVersion = 1789772209;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -35,10 +35,15 @@ export const symbols = {
   zc_tcp_close: { args: ["ptr", "u32"], returns: "i32" },
   zc_tcp_address: { args: ["ptr", "u32", "u32", "buffer"], returns: "i32" },
   zc_tcp_no_delay: { args: ["ptr", "u32", "u32"], returns: "i32" },
-  zc_frame_start: { args: ["ptr", "ptr", "buffer", "u32", "u32", "buffer", "u32", "u32"], returns: "u32" },
+  zc_frame_start: { args: ["ptr", "ptr", "buffer", "u32", "u32", "u32", "buffer", "u32", "u32"], returns: "u32" },
   zc_frame_resume: { args: ["ptr", "u32", "f64"], returns: "i32" },
   zc_frame_cancel: { args: ["ptr", "u32"], returns: "i32" },
   zc_frame_is_resumable: { args: ["ptr", "u32"], returns: "i32" },
+  zc_stack_alloc: { args: ["ptr", "u32"], returns: "u32" },
+  zc_stack_free: { args: ["ptr", "u32"], returns: "i32" },
+  zc_stack_size: { args: ["ptr", "u32"], returns: "u32" },
+  zc_stack_remaining: { args: [], returns: "f64" },
+  zc_frame_stack_remaining: { args: ["ptr", "u32"], returns: "u32" },
 } as const;
 
 export const codes = {
