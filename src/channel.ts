@@ -3,7 +3,7 @@
 
 import { call } from "./call.ts";
 import { checkFunction, checkInteger, checkString } from "./check.ts";
-import { codes, parked } from "./code.ts";
+import { closed, parked } from "./code.ts";
 import { ChannelClosed } from "./error.ts";
 import type { Coroutine } from "./frame.ts";
 import { Operation, suspend } from "./operation.ts";
@@ -126,7 +126,7 @@ export class Channel<T> {
   /** Sends if that takes no waiting. @throws ChannelClosed */
   trySend(value: T): boolean {
     const status = this.#queue.send(value);
-    if (status === codes.closed) throw closedError(this.#queue);
+    if (status === closed) throw closedError(this.#queue);
     return status === 0;
   }
 

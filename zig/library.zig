@@ -5,7 +5,6 @@ const std = @import("std");
 
 pub const groups = .{
     @import("abi/env.zig").exports,
-    @import("abi/channel.zig").exports,
     @import("abi/tcp.zig").exports,
     @import("abi/frame.zig").exports,
     @import("abi/stack.zig").exports,

@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 1789772209;
+export const abiVersion = 1194406527;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -17,13 +17,6 @@ export const symbols = {
   zc_op_cancel: { args: ["ptr", "u32"], returns: "i32" },
   zc_op_sleep: { args: ["ptr", "u32", "f64"], returns: "i32" },
   zc_now: { args: [], returns: "f64" },
-  zc_channel_create: { args: ["ptr", "u32"], returns: "u32" },
-  zc_channel_destroy: { args: ["ptr", "u32"], returns: "i32" },
-  zc_op_channel_send: { args: ["ptr", "u32", "u32", "u32"], returns: "i32" },
-  zc_op_channel_recv: { args: ["ptr", "u32", "u32"], returns: "i32" },
-  zc_channel_try_send: { args: ["ptr", "u32", "u32"], returns: "i32" },
-  zc_channel_try_recv: { args: ["ptr", "u32"], returns: "i32" },
-  zc_channel_close: { args: ["ptr", "u32"], returns: "i32" },
   zc_tcp_listen: { args: ["ptr", "buffer", "u32", "u32", "u32", "u32"], returns: "u32" },
   zc_tcp_open: { args: ["ptr", "buffer", "u32", "u32"], returns: "u32" },
   zc_op_tcp_accept: { args: ["ptr", "u32", "u32"], returns: "i32" },
@@ -49,11 +42,9 @@ export const symbols = {
 export const codes = {
   canceled: -125,
   parked: -10000,
-  closed: -10001,
   badHandle: -10002,
   badToken: -10003,
   busy: -10004,
-  wouldBlock: -10005,
   notResumable: -10006,
   suspended: -10007,
 } as const;
