@@ -50,7 +50,19 @@ class Call<T> extends Operation<T> {
   override giveBack(_status: number, _value: number, wait: Wait): void {
     const frame = wait.payload as Frame<T>;
     wait.payload = undefined;
-    discard(frame);
+    try {
+      this.putBack(frame.outcome());
+    } catch (error) {
+      // An error that nobody awaits is reported.
+      Promise.reject(error);
+    }
+  }
+
+  /** A result that nobody wants is disposed of. */
+  override putBack(result: T): void {
+    if (typeof result !== "object" || result === null) return;
+    if (Symbol.dispose in result) (result as Disposable)[Symbol.dispose]();
+    else if (Symbol.asyncDispose in result) Promise.resolve((result as AsyncDisposable)[Symbol.asyncDispose]());
   }
 
   override waitsFor(wait: Wait): Iterable<object> {
@@ -59,18 +71,6 @@ class Call<T> extends Operation<T> {
 
   override get what(): string {
     return this.#what;
-  }
-}
-
-/** A result that nobody wants is disposed of, an error that nobody awaits is reported. */
-function discard(frame: Frame<unknown>): void {
-  try {
-    const result = frame.outcome() as Disposable | AsyncDisposable | null | undefined;
-    if (typeof result !== "object" || result === null) return;
-    if (Symbol.dispose in result) result[Symbol.dispose]();
-    else if (Symbol.asyncDispose in result) Promise.resolve(result[Symbol.asyncDispose]());
-  } catch (error) {
-    Promise.reject(error);
   }
 }
 

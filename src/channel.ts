@@ -315,6 +315,13 @@ abstract class Receive<T, R> extends Operation<R> {
     wait.payload = undefined;
   }
 
+  override putBack(result: R): void {
+    for (const value of this.valuesOf(result).reverse()) this.queue.putBack(value);
+  }
+
+  /** What a result has received. */
+  protected abstract valuesOf(result: R): T[];
+
   override get what(): string {
     return `receive from channel "${this.queue.name}"`;
   }
@@ -326,6 +333,10 @@ class Recv<T> extends Receive<T, T | undefined> {
   }
 
   protected override ended(): undefined {}
+
+  protected override valuesOf(value: T | undefined): T[] {
+    return value === undefined ? [] : [value];
+  }
 }
 
 /** A receive that can tell `undefined` from the end. */
@@ -336,6 +347,10 @@ class Next<T> extends Receive<T, IteratorResult<T, undefined>> {
 
   protected override ended(): IteratorResult<T, undefined> {
     return { done: true, value: undefined };
+  }
+
+  protected override valuesOf(result: IteratorResult<T, undefined>): T[] {
+    return result.done ? [] : [result.value];
   }
 }
 
@@ -355,5 +370,9 @@ class RecvMany<T> extends Receive<T, T[]> {
 
   protected override ended(): T[] {
     return [];
+  }
+
+  protected override valuesOf(values: T[]): T[] {
+    return values;
   }
 }

@@ -11,7 +11,7 @@ import { ready } from "./scheduler.ts";
 import type { Wait } from "./wait.ts";
 
 type Policy = "all" | "allSettled" | "any";
-type Outcome = { readonly value: unknown } | { readonly error: unknown };
+type Outcome = { readonly value: unknown; readonly operation: Operation<unknown> } | { readonly error: unknown };
 
 class Gather {
   readonly #outer: Wait;
@@ -53,7 +53,9 @@ class Gather {
       else this.#start(next.value);
     }
     this.#beginning = false;
-    return this.#running.size > 0 ? parked : 0;
+    if (this.#running.size > 0) return parked;
+    if (this.#isDecided) this.#putBack();
+    return 0;
   }
 
   #start(operation: Operation<unknown>): void {
@@ -102,7 +104,7 @@ class Gather {
       return;
     }
     try {
-      this.#settle(branch, { value: branch.finish() });
+      this.#settle(branch, { value: branch.finish(), operation: branch.operation });
     } catch (error) {
       this.#settle(branch, { error });
     }
@@ -128,13 +130,22 @@ class Gather {
     for (const branch of this.#running) if (branch.takeBack(reason)) this.#running.delete(branch);
   }
 
-  /** True: over. What had ended already is lost then, as with a promise that nobody awaits any more. */
+  /** Results that nobody gets any more go back to where they came from. */
+  #putBack(): void {
+    for (const outcome of this.outcomes.splice(0).reverse()) {
+      if (outcome !== undefined && "value" in outcome && outcome !== this.won) outcome.operation.putBack(outcome.value);
+    }
+  }
+
+  /** True: over. */
   takeBack(reason: unknown): boolean {
     // The end is on its way.
     if (this.#running.size === 0) return false;
     this.cancelled = true;
     this.#stop(reason);
-    return this.#running.size === 0;
+    if (this.#running.size > 0) return false;
+    this.#putBack();
+    return true;
   }
 
   *waitsFor(): Iterable<object> {
@@ -251,8 +262,9 @@ function failure(errors: readonly unknown[], what: string): unknown {
 
 /**
  * Waits for all: their results, shaped as what was given (array, tuple, object). The first failure takes all others back, waits for
- * their end, and is thrown; others that fail on the way make it an AggregateError. An iterator is asked for the next operation only when
- * there is room for it.
+ * their end, and is thrown; others that fail on the way make it an AggregateError. Then, and after a cancel, messages that were received go back
+ * to the front of their channels, accepted connections to their queue, permits to their semaphores; bytes that were read are gone. An iterator is
+ * asked for the next operation only when there is room for it.
  *
  * @example
  * ```ts

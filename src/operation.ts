@@ -74,6 +74,9 @@ export abstract class Operation<T> implements PromiseLike<T> {
     this.forget(wait);
   }
 
+  /** Its result, which `finish` gave, is not wanted after all: it goes back to where it came from, if it can. */
+  putBack(_value: T): void {}
+
   /** Who could end it, for reports of deadlocks: frames that it waits for. */
   waitsFor(_wait: Wait): Iterable<object> {
     return [];

@@ -40,6 +40,10 @@ class Shield<T> extends Operation<T> {
     this.#operation.giveBack(status, value, wait);
   }
 
+  override putBack(value: T): void {
+    this.#operation.putBack(value);
+  }
+
   override waitsFor(wait: Wait): Iterable<object> {
     return this.#operation.waitsFor(wait);
   }

@@ -64,6 +64,10 @@ class WithTimeout<T> extends ContestOperation<T> {
     return contest.finish() as T;
   }
 
+  override putBack(value: T): void {
+    this.#operation.putBack(value);
+  }
+
   override get what(): string {
     return `${this.#operation.what} for ${this.#limit}`;
   }

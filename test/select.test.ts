@@ -12,6 +12,7 @@ import {
   Event,
   race,
   run,
+  Semaphore,
   select,
   sleep,
   until,
@@ -332,6 +333,26 @@ describe("all", () => {
     await frame.cancel();
     expect(ended).toBe(2);
     expect(await rejected(frame)).toBe("Cancelled: the coroutine was cancelled");
+  });
+
+  test("failed or cancelled, loses no message, permit or connection that it had already", async () => {
+    const [inbox, permits] = [new Channel<number>(1), new Semaphore(1)];
+    inbox.trySend(1);
+    expect(await rejected(all([inbox.recv(), permits.acquire(), failAfter(1, "no")]))).toBe("Error: no");
+    expect([inbox.length, permits.free]).toEqual([1, 1]);
+    const frame = xasync(function* () {
+      yield* all({ in: inbox.recv(), next: inbox.recvMany(3), permit: permits.acquire(), late: sleep(60_000) });
+    });
+    inbox.trySend(2);
+    inbox.trySend(3);
+    await frame.cancel();
+    expect(await inbox.recvMany(9)).toEqual([1, 2, 3]);
+    expect(permits.free).toBe(1);
+    using server = await asyncio.TCP.listen({ port: 0 });
+    using _client = await asyncio.TCP.connect({ port: server.local.port });
+    expect(await rejected(all([server.accept(), failAfter(20, "no")]))).toBe("Error: no");
+    using accepted = await withTimeout(5_000, server.accept());
+    expect(accepted.closed).toBe(false);
   });
 
   test("ten thousand at once", async () => {

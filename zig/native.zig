@@ -304,7 +304,7 @@ test "a body that is cancelled twice before it runs again goes on once" {
         const handle = env.adoptSocket(pair[0]);
         const argument: f64 = @floatFromInt(handle);
         for ([_]Body{ Bodies.nap, Bodies.read }, 0..) |body, i| {
-            const frame = try NativeFrame.create(env, body, &.{argument}, 128 * 1024, "body", env.slots.claim(@intCast(i)).?);
+            const frame = try NativeFrame.create(env, body, &.{argument}, .{ .size = 128 * 1024 }, "body", env.slots.claim(@intCast(i)).?);
             try std.testing.expectEqual(code.suspended, frame.run());
             if (i == 1) {
                 // The socket is gone when the cancel comes.
@@ -323,4 +323,35 @@ test "a body that is cancelled twice before it runs again goes on once" {
             try std.testing.expectEqual(@as(f64, @floatFromInt(canceled)), env.ring.entries[i].value);
         }
     }
+}
+
+test "a stack of one's own serves one body after the other; memory that runs out leaves it free" {
+    const Bodies = struct {
+        fn wait(frame: *NativeFrame) callconv(.c) f64 {
+            return @floatFromInt(frame.suspendBody(null));
+        }
+    };
+    const env = try Env.create(std.testing.allocator, .epoll);
+    defer env.destroy();
+    const own = env.own_stacks.get(try OwnStack.create(env, 16 * 1024)).?;
+    for (0..3) |_| {
+        var fail_index: usize = 0;
+        const frame = while (true) : (fail_index += 1) {
+            var failing = std.testing.FailingAllocator.init(std.testing.allocator, .{ .fail_index = fail_index });
+            env.allocator = failing.allocator();
+            defer env.allocator = std.testing.allocator;
+            break NativeFrame.create(env, Bodies.wait, &.{}, .{ .own = own }, "body", env.slots.claim(0).?) catch {
+                try std.testing.expect(!own.in_use);
+                continue;
+            };
+        };
+        try std.testing.expect(fail_index > 0 and own.in_use);
+        try std.testing.expectEqual(code.suspended, frame.run());
+        const left = frame.stackRemaining();
+        try std.testing.expect(left > 4096 and left < own.stack.memory.len);
+        try std.testing.expectEqual(0, frame.resumeWith(0));
+        try std.testing.expect(!own.in_use);
+    }
+    try std.testing.expectError(error.StackTooLarge, OwnStack.create(env, 1 << 30));
+    // One that is left is freed with the Env.
 }
