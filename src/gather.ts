@@ -7,7 +7,7 @@ import { Branch, operationOf, type Result, type Waitable } from "./branch.ts";
 import { checkInteger, show } from "./check.ts";
 import { codes, parked } from "./code.ts";
 import { Operation } from "./operation.ts";
-import { ready } from "./scheduler.ts";
+import { tellNow } from "./scheduler.ts";
 import type { Wait } from "./wait.ts";
 
 type Policy = "all" | "allSettled" | "any";
@@ -87,7 +87,7 @@ class Gather {
       if (branch.takeBack(this.#reason)) this.#running.delete(branch);
     }
     if (this.#beginning || this.begin() === parked) return;
-    ready(this.#outer, this.cancelled && this.errors.length === 0 && this.won === undefined ? codes.canceled : 0, 0);
+    tellNow(this.#outer, this.cancelled && this.errors.length === 0 && this.won === undefined ? codes.canceled : 0);
   }
 
   get #isDecided(): boolean {
