@@ -4,7 +4,7 @@
 import { show } from "./check.ts";
 import { MisuseError } from "./error.ts";
 import type { Coroutine, Frame } from "./frame.ts";
-import { Operation, type Suspended, suspend, takeCancel } from "./operation.ts";
+import { Operation, reportFailure, type Suspended, suspend, takeCancel } from "./operation.ts";
 import { type Running, state, turns } from "./scheduler.ts";
 import { isGenerator, startGenerator } from "./start.ts";
 import type { Wait } from "./wait.ts";
@@ -50,12 +50,7 @@ class Call<T> extends Operation<T> {
   override giveBack(_status: number, _value: number, wait: Wait): void {
     const frame = wait.payload as Frame<T>;
     wait.payload = undefined;
-    try {
-      this.putBack(frame.outcome());
-    } catch (error) {
-      // An error that nobody awaits is reported.
-      Promise.reject(error);
-    }
+    reportFailure(() => this.putBack(frame.outcome()));
   }
 
   /** A result that nobody wants is disposed of. */

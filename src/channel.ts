@@ -113,6 +113,13 @@ export class Channel<T> {
   /**
    * Receives what is there, at least one value and at most `max` (1 to 2^31 - 1); waits while there is none. An empty array once the
    * channel is closed and drained.
+   *
+   * @example
+   * ```ts
+   * const batch = yield* rows.recvMany(100); // one insert for all of them
+   * console.log(batch.length);
+   * ```
+   * @throws TypeError, RangeError
    */
   recvMany(max: number): Operation<T[]> {
     return new RecvMany(this.#queue, checkInteger(max, "Channel.recvMany: max", 1, 2 ** 31 - 1));
@@ -142,6 +149,11 @@ export class Channel<T> {
   close(error?: unknown): void {
     if (this.#queue.closed) return;
     this.#queue.close(error === undefined ? undefined : { error });
+  }
+
+  /** Waits until `close` is called: whoever produces values for others may then stop. */
+  whenClosed(): Operation<void> {
+    return new WhenClosed(this.#queue);
   }
 
   [Symbol.dispose](): void {
@@ -243,6 +255,39 @@ class Send<T> extends Operation<void> {
 
   override get what(): string {
     return `send to channel "${this.queue.name}"`;
+  }
+}
+
+class WhenClosed extends Operation<void> {
+  readonly #queue: Pick<Queue<unknown>, "closed" | "closers" | "name">;
+
+  constructor(queue: Pick<Queue<unknown>, "closed" | "closers" | "name">) {
+    super();
+    this.#queue = queue;
+  }
+
+  override poll(_wait: Wait): number {
+    return this.#queue.closed ? 0 : parked;
+  }
+
+  override begin(wait: Wait): number {
+    if (this.#queue.closed) return 0;
+    this.#queue.closers.push(wait);
+    return parked;
+  }
+
+  override finish(): void {}
+
+  override takeBack(wait: Wait): boolean {
+    return this.#queue.closers.remove(wait);
+  }
+
+  override wasCancelled(): boolean {
+    return false;
+  }
+
+  override get what(): string {
+    return `see channel "${this.#queue.name}" closed`;
   }
 }
 

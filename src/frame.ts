@@ -44,11 +44,14 @@ interface Lineage {
 }
 
 // Bits of `flags`.
+/** Somebody has seen its failure, or sees to it for good. */
 const observed = 1;
 const failed = 2;
 const cancelAsked = 4;
 const suspended = 8;
 const done = 16;
+/** From here on `flags` counts who awaits its result. */
+const awaiter = 32;
 
 /** A coroutine. As an operation it is the wait for the coroutine's end: `yield* frame`, `await frame`. */
 export abstract class Frame<T> extends Operation<T> {
@@ -230,12 +233,15 @@ export abstract class Frame<T> extends Operation<T> {
 
   override poll(wait: Wait): number {
     if ((wait as unknown) === this || currentFrame() === this) throw new MisuseError(`coroutine "${this.name}" cannot await itself`);
+    if ((this.flags & done) === 0) return parked;
     this.observe();
-    return (this.flags & done) !== 0 ? 0 : parked;
+    return 0;
   }
 
   override begin(wait: Wait): number {
-    return this.poll(wait) === 0 ? 0 : this.addWaiter(wait);
+    if (this.poll(wait) === 0) return 0;
+    this.flags += awaiter;
+    return this.addWaiter(wait);
   }
 
   /** Of one that is done already. */
@@ -274,7 +280,10 @@ export abstract class Frame<T> extends Operation<T> {
   }
 
   override takeBack(wait: Wait): boolean {
-    return this.removeWaiter(wait);
+    if (!this.removeWaiter(wait)) return false;
+    // A failure that comes now is nobody's again.
+    this.flags -= awaiter;
+    return true;
   }
 
   override wasCancelled(): boolean {
@@ -322,7 +331,7 @@ export abstract class Frame<T> extends Operation<T> {
     if (!cancelled) addTrace(error, this);
     this.end();
     // A failure that nobody awaits must not vanish: like a promise's, it becomes an unhandled rejection, by the rules of those.
-    if (!(this.flags & observed) && !cancelled) this.more.rejection = Promise.reject(error);
+    if (this.flags < awaiter && !(this.flags & observed) && !cancelled) this.more.rejection = Promise.reject(error);
   }
 
   private end(): void {

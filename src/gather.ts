@@ -6,7 +6,7 @@
 import { Branch, operationOf, type Result, type Waitable } from "./branch.ts";
 import { checkInteger, show } from "./check.ts";
 import { codes, parked } from "./code.ts";
-import { Operation } from "./operation.ts";
+import { Operation, reportFailure } from "./operation.ts";
 import { tellNow } from "./scheduler.ts";
 import type { Wait } from "./wait.ts";
 
@@ -185,6 +185,10 @@ class GatherOperation<T> extends Operation<T> {
     return true;
   }
 
+  override giveBack(status: number, value: number, wait: Wait): void {
+    reportFailure(() => this.finish(status, value, wait));
+  }
+
   override waitsFor(wait: Wait): Iterable<object> {
     return (wait.payload as Gather | undefined)?.waitsFor() ?? [];
   }
@@ -280,7 +284,16 @@ export function all<const W extends Many>(operations: W, options?: GatherOptions
   });
 }
 
-/** Waits for all, whatever their ends: `{ status, value }` or `{ status, reason }` of each, as `Promise.allSettled` has them. */
+/**
+ * Waits for all, whatever their ends: `{ status, value }` or `{ status, reason }` of each, as `Promise.allSettled` has them.
+ *
+ * @example
+ * ```ts
+ * const ends = yield* allSettled([fetchPage("a"), fetchPage("b")], { concurrency: 1 });
+ * console.log(ends.filter((end) => end.status === "fulfilled").length);
+ * ```
+ * @throws TypeError, RangeError
+ */
 export function allSettled<const W extends Many>(operations: W, options?: GatherOptions): Operation<SettledResults<W>> {
   return gather("allSettled", operations, options, (_gather, outcomes, shape) => {
     const settled = outcomes.map((outcome) =>
@@ -290,7 +303,16 @@ export function allSettled<const W extends Many>(operations: W, options?: Gather
   });
 }
 
-/** Waits for the first that succeeds, and takes the others back. @throws AggregateError of all errors when none does */
+/**
+ * Waits for the first that succeeds, and takes the others back.
+ *
+ * @example
+ * ```ts
+ * const page = yield* any([fetchPage("down"), fetchPage("up")]);
+ * ```
+ * @throws AggregateError of all errors when none does
+ * @throws TypeError, RangeError
+ */
 export function any<const W extends Many>(operations: W, options?: GatherOptions): Operation<OneOf<W>> {
   return gather("any", operations, options, ({ won, errors }) => {
     if (won === undefined) throw new AggregateError(errors, "none of any's operations succeeded");

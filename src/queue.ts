@@ -28,6 +28,8 @@ export class Queue<T> {
   readonly buffer = new Deque<T>();
   readonly senders = new WaitList();
   readonly receivers = new WaitList();
+  /** Who waits for the close. */
+  readonly closers = new WaitList();
 
   constructor(capacity: number, overflow: Overflow, name: string) {
     this.capacity = capacity;
@@ -117,6 +119,7 @@ export class Queue<T> {
   close(failure?: { readonly error: unknown }): void {
     this.closed = true;
     this.failure = failure;
+    for (let wait = this.closers.shift(); wait !== undefined; wait = this.closers.shift()) ready(wait, 0, 0);
     for (let wait = this.senders.shift(); wait !== undefined; wait = this.senders.shift()) {
       wait.payload = undefined;
       ready(wait, closed, 0);
@@ -128,6 +131,7 @@ export class Queue<T> {
   *waiting(): Generator<Wait, void, undefined> {
     yield* this.senders;
     yield* this.receivers;
+    yield* this.closers;
   }
 }
 

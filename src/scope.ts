@@ -8,7 +8,7 @@ import { codes, parked } from "./code.ts";
 import { checkSignal, type FrameOptions, launch, type xasync } from "./coroutine.ts";
 import { Cancelled, MisuseError } from "./error.ts";
 import type { Coroutine, Frame } from "./frame.ts";
-import { Operation } from "./operation.ts";
+import { Operation, reportFailure } from "./operation.ts";
 import { ready } from "./scheduler.ts";
 import { startFrame } from "./start.ts";
 import { type Wait, WaitList } from "./wait.ts";
@@ -249,6 +249,10 @@ class Scoped<T> extends Operation<T> {
 
   override forget(wait: Wait): void {
     this.#take(wait);
+  }
+
+  override giveBack(status: number, value: number, wait: Wait): void {
+    reportFailure(() => this.finish(status, value, wait));
   }
 
   #take(wait: Wait): Use {

@@ -57,6 +57,10 @@ class Shield<T> extends Operation<T> {
  * `operation`, but a cancel, a timeout or a select that others win waits until it has ended by itself. The cancel is then delivered at the
  * next operation. For several steps that belong together: `shield(commit(transaction))` with a generator.
  *
+ * @example
+ * ```ts
+ * yield* shield(commit()); // all of it or nothing, whoever cancels
+ * ```
  * @throws TypeError
  */
 export function shield<T>(operation: Waitable<T>): Operation<T> {
