@@ -111,10 +111,10 @@ function taken(frame: Running): IteratorResult<undefined, unknown> {
  * }
  * console.log(await call(sum(10_000))); // 50005000
  * ```
- * @throws TypeError when it is neither
+ * @throws TypeError when it is neither; Error when the generator was called before
  */
 export function call<T>(body: Coroutine<T> | (() => Coroutine<T>)): Operation<T> {
-  if (isGenerator(body)) return new Call(() => body as Coroutine<T>, "call", "go on with a call");
+  if (isGenerator(body)) return new Call(() => once(body as Coroutine<T>), "call", "go on with a call");
   if (typeof body !== "function") throw new TypeError(`call: body must be a generator or a function that returns one, got ${show(body)}`);
   const name = body.name || "call";
   const open = () => {
@@ -123,6 +123,15 @@ export function call<T>(body: Coroutine<T> | (() => Coroutine<T>)): Operation<T>
     return generator;
   };
   return new Call(open, name, `go on with ${name}`);
+}
+
+/** Generators that were called: each runs once. */
+const called = new WeakSet<object>();
+
+function once<T>(generator: Coroutine<T>): Coroutine<T> {
+  if (called.has(generator)) throw new MisuseError("a generator can be called once; to call it again pass its function");
+  called.add(generator);
+  return generator;
 }
 
 /** Several operations in a row as one. `name` says what it does: "connect to ...". */

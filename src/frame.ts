@@ -167,6 +167,11 @@ export abstract class Frame<T> extends Operation<T> {
     return new Ended(this);
   }
 
+  /** `await using frame = spawn(...)`: it is cancelled at the end of the block, and its end awaited. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cancel();
+  }
+
   /** Whether it was asked to end. */
   get cancelled(): boolean {
     return (this.flags & cancelAsked) !== 0;

@@ -318,6 +318,21 @@ describe("cancel", () => {
     expect(await frame.cancel()).toBeUndefined();
   });
 
+  test("comes with the end of an `await using` block, and is waited for", async () => {
+    let cleaned = false;
+    {
+      await using _frame = spawn(function* () {
+        try {
+          yield* sleep(60_000);
+        } finally {
+          yield* sleep(0);
+          cleaned = true;
+        }
+      });
+    }
+    expect(cleaned).toBe(true);
+  });
+
   test("of oneself, awaited, is told", async () => {
     const frame = xasync(function* me() {
       yield* xframe().cancel();
