@@ -42,8 +42,8 @@ interface Entry {
 
 const entries: Record<string, Entry> = {
   "as-ready.ts xawaitAsReady": {
-    prelude: "const [slow, fast] = [5, 1].map((ms) => xasync(function* () { yield* sleep(ms); return ms; }));",
-    prints: ["1", "5"],
+    prelude: "const [slow, fast] = [100, 1].map((ms) => xasync(function* () { yield* sleep(ms); return ms; }));",
+    prints: ["1", "100"],
   },
   "block.ts block": { prelude: "" },
   "broadcast.ts Broadcast": { prints: ["hello hello"] },

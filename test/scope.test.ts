@@ -136,7 +136,7 @@ describe("a scope", () => {
         { errors: "collect" },
       ),
     )) as unknown as AggregateError;
-    expect(caught.errors.map((e: Error) => e.message)).toEqual(["1", "3"]);
+    expect(caught.errors.map((e: Error) => e.message).sort()).toEqual(["1", "3"]);
     expect(finished).toBe(2);
   });
 
