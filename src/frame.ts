@@ -7,7 +7,7 @@
 import { parked } from "./code.ts";
 import { Cancelled, MisuseError } from "./error.ts";
 import { type Values, valuesOutside } from "./local.ts";
-import { Operation, type Suspended } from "./operation.ts";
+import { Operation, type Suspended, suspend } from "./operation.ts";
 import { operationBudget, poke, ready, state } from "./scheduler.ts";
 import { addTrace } from "./trace.ts";
 import { type Wait, WaitList } from "./wait.ts";
@@ -432,13 +432,6 @@ class Suspension extends Operation<unknown> {
     return value;
   }
 
-  protected override next(): IteratorResult<undefined, unknown> {
-    const frame = state.current;
-    if (frame === undefined || frame.waiting !== this || frame.cancelRequest !== undefined) return super.next();
-    frame.waiting = undefined;
-    return { done: true, value: this.finish(0, 0, frame) };
-  }
-
   override takeBack(wait: Wait): boolean {
     const frame = wait.payload;
     // Resumed already: the value is on its way.
@@ -453,7 +446,25 @@ class Suspension extends Operation<unknown> {
   }
 }
 
-const suspension = new Suspension();
+/** The usual one, in a generator: the frame is its own wait, and says so by its payload. */
+class PlainSuspension extends Suspension {
+  protected override next(): IteratorResult<undefined, unknown> {
+    const frame = state.current;
+    if (frame === undefined || frame.cancelRequest !== undefined) return super.next();
+    if (frame.waiting === undefined) {
+      frame.payload = frame;
+      frame.waiting = this;
+      return suspend;
+    }
+    if (frame.waiting !== this) return super.next();
+    frame.waiting = undefined;
+    const value = frame.payload;
+    frame.payload = undefined;
+    return { done: true, value };
+  }
+}
+
+const suspension = new PlainSuspension();
 
 /** The suspend operation for the coroutine that runs right now. */
 export function suspendOperation(): Operation<unknown> {
