@@ -2,11 +2,12 @@
 
 import { checkFunction, checkString, show } from "./check.ts";
 import { MisuseError } from "./error.ts";
-import { blockSuspendOperation, type Coroutine, currentFrame, Frame, type Suspending, safeSuspension, suspendOperation } from "./frame.ts";
+import { type Coroutine, currentFrame, Frame } from "./frame.ts";
 import { type NativeArgument, NativeBody, startNative } from "./native-body.ts";
 import type { Operation } from "./operation.ts";
 import type { Stack } from "./stack.ts";
 import { type Prepare, startFrame } from "./start.ts";
+import { blockSuspendOperation, type Suspending, safeSuspension, suspendOperation } from "./suspension.ts";
 
 export interface FrameOptions {
   /** Shown in errors and reports. Default: the function's name. */
