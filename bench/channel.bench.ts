@@ -2,7 +2,7 @@
 // would write without channels, and the channels of Effect, Effection and @thi.ng/csp where they are installed (peers.mjs).
 
 import { Channel, run, xasync } from "zigcoro";
-import { type Case, compare, ratio, smoke, table } from "./measure.ts";
+import { type Case, compare, cpuTime, ratio, smoke, table } from "./measure.ts";
 import { peers } from "./peers.mjs";
 
 const messages = smoke ? 1_000 : 1_000_000;
@@ -16,7 +16,7 @@ function* receiver(channel: Channel<number>) {
 }
 
 async function generators(capacity: number): Promise<number> {
-  const start = Bun.nanoseconds();
+  const start = cpuTime();
   const sum = await run(function* main() {
     const channel = new Channel<number>(capacity);
     const receiving = xasync(receiver, [channel]);
@@ -25,13 +25,13 @@ async function generators(capacity: number): Promise<number> {
     return yield* receiving;
   });
   if (sum !== (messages * (messages - 1)) / 2) throw new Error(`the messages add up to ${sum}`);
-  return (Bun.nanoseconds() - start) / messages;
+  return (cpuTime() - start) / messages;
 }
 
 async function promises(): Promise<number> {
   const queue: number[] = [];
   let wake = () => {};
-  const start = Bun.nanoseconds();
+  const start = cpuTime();
   const receiving = (async () => {
     for (let received = 0, sum = 0; ; ) {
       const value = queue.shift();
@@ -51,13 +51,13 @@ async function promises(): Promise<number> {
     await null;
   }
   await receiving;
-  return (Bun.nanoseconds() - start) / messages;
+  return (cpuTime() - start) / messages;
 }
 
 async function awaits(): Promise<number> {
-  const start = Bun.nanoseconds();
+  const start = cpuTime();
   for (let i = 0; i < messages; i++) await null;
-  return (Bun.nanoseconds() - start) / messages;
+  return (cpuTime() - start) / messages;
 }
 
 const capacities = [0, 1, 100];

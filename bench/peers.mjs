@@ -1,12 +1,14 @@
 // The peers: the same work in Effect, Effection and @thi.ng/csp. They are installed by `npm ci --prefix bench`; what is missing is left
 // out. Each gives nanoseconds an operation. (Plain JavaScript, so that the package's type check needs none of them.)
 
+import { cpuTime } from "./measure.ts";
+
 const load = (name) => import(name).catch(() => undefined);
 
 async function timed(count, work) {
-  const start = Bun.nanoseconds();
+  const start = cpuTime();
   await work();
-  return (Bun.nanoseconds() - start) / count;
+  return (cpuTime() - start) / count;
 }
 
 /** Each peer by name: functions of how many operations to do. */

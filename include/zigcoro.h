@@ -26,6 +26,8 @@ typedef double (*zc_body)(zc_frame *frame);
 double zc_arg(zc_frame *frame, uint32_t index);
 /* Suspends until TypeScript resumes it; *value (unless null) is what the resume brought. */
 int32_t zc_suspend(zc_frame *frame, double *value);
+/* Bytes left of the stack that the body runs on. */
+uint32_t zc_remaining_stack(zc_frame *frame);
 /* Waits at least ms milliseconds. */
 int32_t zc_sleep(zc_frame *frame, double ms);
 /* Reads 1 to len bytes; 0 at the end of the stream. connection: an argument that was a TCP object. */

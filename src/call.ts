@@ -4,7 +4,7 @@
 import { show } from "./check.ts";
 import { MisuseError } from "./error.ts";
 import type { Coroutine, Frame } from "./frame.ts";
-import { Operation, type Suspended, suspend, takeCancel } from "./operation.ts";
+import { Operation, reportFailure, type Suspended, suspend, takeCancel } from "./operation.ts";
 import { type Running, state, turns } from "./scheduler.ts";
 import { isGenerator, startGenerator } from "./start.ts";
 import type { Wait } from "./wait.ts";
@@ -50,7 +50,14 @@ class Call<T> extends Operation<T> {
   override giveBack(_status: number, _value: number, wait: Wait): void {
     const frame = wait.payload as Frame<T>;
     wait.payload = undefined;
-    discard(frame);
+    reportFailure(() => this.putBack(frame.outcome()));
+  }
+
+  /** A result that nobody wants is disposed of. */
+  override putBack(result: T): void {
+    if (typeof result !== "object" || result === null) return;
+    if (Symbol.dispose in result) (result as Disposable)[Symbol.dispose]();
+    else if (Symbol.asyncDispose in result) Promise.resolve((result as AsyncDisposable)[Symbol.asyncDispose]());
   }
 
   override waitsFor(wait: Wait): Iterable<object> {
@@ -59,18 +66,6 @@ class Call<T> extends Operation<T> {
 
   override get what(): string {
     return this.#what;
-  }
-}
-
-/** A result that nobody wants is disposed of, an error that nobody awaits is reported. */
-function discard(frame: Frame<unknown>): void {
-  try {
-    const result = frame.outcome() as Disposable | AsyncDisposable | null | undefined;
-    if (typeof result !== "object" || result === null) return;
-    if (Symbol.dispose in result) result[Symbol.dispose]();
-    else if (Symbol.asyncDispose in result) Promise.resolve(result[Symbol.asyncDispose]());
-  } catch (error) {
-    Promise.reject(error);
   }
 }
 
@@ -116,10 +111,10 @@ function taken(frame: Running): IteratorResult<undefined, unknown> {
  * }
  * console.log(await call(sum(10_000))); // 50005000
  * ```
- * @throws TypeError when it is neither
+ * @throws TypeError when it is neither; Error when the generator was called before
  */
 export function call<T>(body: Coroutine<T> | (() => Coroutine<T>)): Operation<T> {
-  if (isGenerator(body)) return new Call(() => body as Coroutine<T>, "call", "go on with a call");
+  if (isGenerator(body)) return new Call(() => once(body as Coroutine<T>), "call", "go on with a call");
   if (typeof body !== "function") throw new TypeError(`call: body must be a generator or a function that returns one, got ${show(body)}`);
   const name = body.name || "call";
   const open = () => {
@@ -128,6 +123,15 @@ export function call<T>(body: Coroutine<T> | (() => Coroutine<T>)): Operation<T>
     return generator;
   };
   return new Call(open, name, `go on with ${name}`);
+}
+
+/** Generators that were called: each runs once. */
+const called = new WeakSet<object>();
+
+function once<T>(generator: Coroutine<T>): Coroutine<T> {
+  if (called.has(generator)) throw new MisuseError("a generator can be called once; to call it again pass its function");
+  called.add(generator);
+  return generator;
 }
 
 /** Several operations in a row as one. `name` says what it does: "connect to ...". */

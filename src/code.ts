@@ -6,3 +6,6 @@ export { codes };
 
 /** `begin` and `advance` answer this while the operation waits. */
 export const parked = codes.parked;
+
+/** What operations on a closed channel end with. Not native code's: that knows no channels of TypeScript's. */
+export const closed = -20_001;

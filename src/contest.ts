@@ -11,7 +11,7 @@
 import { Branch, type Runner } from "./branch.ts";
 import { codes, parked } from "./code.ts";
 import { Operation } from "./operation.ts";
-import { ready } from "./scheduler.ts";
+import { tellNow } from "./scheduler.ts";
 import type { Group, Wait } from "./wait.ts";
 
 /** One of so many contests begins what cannot be polled before it polls the others, so that those which are always ready leave it a chance. */
@@ -137,7 +137,7 @@ export class Contest implements Group, Runner {
   }
 
   #tellIfOver(): void {
-    if (this.#running === 0 && !this.#beginning) ready(this.outer, this.winner === undefined ? codes.canceled : 0, 0);
+    if (this.#running === 0 && !this.#beginning) tellNow(this.outer, this.winner === undefined ? codes.canceled : 0);
   }
 
   /** `branch` has ended, but another has won. */

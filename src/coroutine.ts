@@ -2,18 +2,20 @@
 
 import { checkFunction, checkString, show } from "./check.ts";
 import { MisuseError } from "./error.ts";
-import { blockSuspendOperation, type Coroutine, currentFrame, Frame, type Suspending, safeSuspension, suspendOperation } from "./frame.ts";
+import { type Coroutine, currentFrame, Frame } from "./frame.ts";
 import { type NativeArgument, NativeBody, startNative } from "./native-body.ts";
 import type { Operation } from "./operation.ts";
+import type { Stack } from "./stack.ts";
 import { type Prepare, startFrame } from "./start.ts";
+import { blockSuspendOperation, type Suspending, safeSuspension, suspendOperation } from "./suspension.ts";
 
 export interface FrameOptions {
   /** Shown in errors and reports. Default: the function's name. */
   readonly name?: string;
   /** Cancels it when aborted, with the signal's reason; aborted already, the coroutine is cancelled at its first operation. */
   readonly signal?: AbortSignal;
-  /** Native bodies only: bytes of its stack, 4,096 to 8,388,608. Default 65,536. */
-  readonly stack?: number;
+  /** Native bodies only: bytes of its stack, 4,096 to 8,388,608, or one of `stackAlloc`. Default 65,536, see `initEnv`. */
+  readonly stack?: number | Stack;
 }
 
 /**

@@ -2,12 +2,21 @@
 
 import { getSystemErrorMap } from "node:util";
 
-/** Thrown inside a coroutine that was cancelled, at the operation it waited for or the next one it starts. */
+/** Recording a place takes longer than spawning a coroutine, so it is done when ZIGCORO_TRACE=1 asks for it. */
+export const recordsPlaces = process.env.ZIGCORO_TRACE === "1";
+
+/**
+ * Thrown inside a coroutine that was cancelled, at the operation it waited for or the next one it starts. What was given as the reason is
+ * its `cause`. It records no stack unless ZIGCORO_TRACE=1 asks for that: many are made at once, and the reason says more.
+ */
 export class Cancelled extends Error {
   override readonly name = "Cancelled";
   readonly code = "ERR_CANCELLED";
   constructor(reason?: unknown) {
+    const { stackTraceLimit } = Error;
+    if (!recordsPlaces) Error.stackTraceLimit = 0;
     super("the coroutine was cancelled", { cause: reason });
+    Error.stackTraceLimit = stackTraceLimit;
   }
 }
 

@@ -104,7 +104,22 @@ export class Event {
   }
 }
 
-/** Waits until something has happened so many times. It opens once, for good. */
+/**
+ * Waits until something has happened so many times. It opens once, for good.
+ *
+ * @example
+ * ```ts
+ * const done = new Latch(2);
+ * for (const n of [1, 2]) {
+ *   xasync(function* () {
+ *     yield* sleep(n);
+ *     done.countDown();
+ *   });
+ * }
+ * yield* done.wait();
+ * console.log(done.count); // 0
+ * ```
+ */
 export class Latch {
   readonly #gate: Gate;
   readonly #wait: Pass;

@@ -44,11 +44,14 @@ interface Lineage {
 }
 
 // Bits of `flags`.
+/** Somebody has seen its failure, or sees to it for good. */
 const observed = 1;
 const failed = 2;
 const cancelAsked = 4;
 const suspended = 8;
 const done = 16;
+/** From here on `flags` counts who awaits its result. */
+const awaiter = 32;
 
 /** A coroutine. As an operation it is the wait for the coroutine's end: `yield* frame`, `await frame`. */
 export abstract class Frame<T> extends Operation<T> {
@@ -164,6 +167,11 @@ export abstract class Frame<T> extends Operation<T> {
     return new Ended(this);
   }
 
+  /** `await using frame = spawn(...)`: it is cancelled at the end of the block, and its end awaited. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cancel();
+  }
+
   /** Whether it was asked to end. */
   get cancelled(): boolean {
     return (this.flags & cancelAsked) !== 0;
@@ -230,12 +238,15 @@ export abstract class Frame<T> extends Operation<T> {
 
   override poll(wait: Wait): number {
     if ((wait as unknown) === this || currentFrame() === this) throw new MisuseError(`coroutine "${this.name}" cannot await itself`);
+    if ((this.flags & done) === 0) return parked;
     this.observe();
-    return (this.flags & done) !== 0 ? 0 : parked;
+    return 0;
   }
 
   override begin(wait: Wait): number {
-    return this.poll(wait) === 0 ? 0 : this.addWaiter(wait);
+    if (this.poll(wait) === 0) return 0;
+    this.flags += awaiter;
+    return this.addWaiter(wait);
   }
 
   /** Of one that is done already. */
@@ -274,7 +285,10 @@ export abstract class Frame<T> extends Operation<T> {
   }
 
   override takeBack(wait: Wait): boolean {
-    return this.removeWaiter(wait);
+    if (!this.removeWaiter(wait)) return false;
+    // A failure that comes now is nobody's again.
+    this.flags -= awaiter;
+    return true;
   }
 
   override wasCancelled(): boolean {
@@ -322,7 +336,7 @@ export abstract class Frame<T> extends Operation<T> {
     if (!cancelled) addTrace(error, this);
     this.end();
     // A failure that nobody awaits must not vanish: like a promise's, it becomes an unhandled rejection, by the rules of those.
-    if (!(this.flags & observed) && !cancelled) this.more.rejection = Promise.reject(error);
+    if (this.flags < awaiter && !(this.flags & observed) && !cancelled) this.more.rejection = Promise.reject(error);
   }
 
   private end(): void {
@@ -399,118 +413,4 @@ export const asyncCurrent: { find: () => Frame<unknown> | undefined } = { find: 
 /** The coroutine that runs right now; undefined outside of any. */
 export function currentFrame(): Frame<unknown> | undefined {
   return (state.current as unknown as Frame<unknown> | undefined) ?? asyncCurrent.find();
-}
-
-/** One `xsuspend`: of whatever coroutine runs when it begins. */
-class Suspension extends Operation<unknown> {
-  override begin(wait: Wait): number {
-    const frame = currentFrame();
-    if (frame === undefined) throw outside();
-    if (frame.suspendedWait) throw new MisuseError(`coroutine "${frame.name}" is suspended already`);
-    frame.suspendedWait = wait;
-    wait.payload = frame;
-    return parked;
-  }
-
-  override finish(_status: number, _value: number, wait: Wait): unknown {
-    const value = wait.payload;
-    wait.payload = undefined;
-    return value;
-  }
-
-  protected override next(): IteratorResult<undefined, unknown> {
-    const frame = state.current;
-    if (frame === undefined || frame.waiting !== this || frame.cancelRequest !== undefined) return super.next();
-    frame.waiting = undefined;
-    return { done: true, value: this.finish(0, 0, frame) };
-  }
-
-  override takeBack(wait: Wait): boolean {
-    const frame = wait.payload;
-    // Resumed already: the value is on its way.
-    if (!(frame instanceof Frame) || frame.suspendedWait !== wait) return false;
-    frame.suspendedWait = undefined;
-    wait.payload = undefined;
-    return true;
-  }
-
-  override get what(): string {
-    return "be resumed";
-  }
-}
-
-const suspension = new Suspension();
-
-/** The suspend operation for the coroutine that runs right now. */
-export function suspendOperation(): Operation<unknown> {
-  if (currentFrame() === undefined) throw outside();
-  return suspension;
-}
-
-function outside(): MisuseError {
-  return new MisuseError("xsuspend was called outside of any coroutine: there is nothing to suspend");
-}
-
-/** How an `xsuspendSafe` went. */
-export type Suspending = { readonly suspended: true; readonly value: unknown } | { readonly suspended: false; readonly error: MisuseError };
-
-/** A suspend that tells when there is nothing to suspend. */
-class SafeSuspension extends Suspension {
-  override begin(wait: Wait): number {
-    return currentFrame() === undefined ? 1 : super.begin(wait);
-  }
-
-  override finish(status: number, value: number, wait: Wait): Suspending {
-    return status === 1 ? { suspended: false, error: outside() } : { suspended: true, value: super.finish(status, value, wait) };
-  }
-}
-
-export const safeSuspension: Operation<Suspending> = new SafeSuspension() as Operation<unknown> as Operation<Suspending>;
-
-/** A suspend that runs something once the coroutine is suspended. */
-class BlockSuspension extends Suspension {
-  readonly #block: (frame: Frame<unknown>) => void;
-
-  constructor(block: (frame: Frame<unknown>) => void) {
-    super();
-    this.#block = block;
-  }
-
-  override begin(wait: Wait): number {
-    const status = super.begin(wait);
-    const frame = wait.payload as Frame<unknown>;
-    const run = () => {
-      try {
-        this.#block(frame);
-      } catch (error) {
-        // It is thrown where it was suspended, unless the block has resumed it before.
-        if (frame.suspendedWait === wait) frame.resume(new Thrown(error));
-        else throw error;
-      }
-    };
-    // An async body is suspended as soon as it awaits.
-    if (state.current === undefined) run();
-    else state.after = run;
-    return status;
-  }
-
-  override finish(status: number, value: number, wait: Wait): unknown {
-    const result = super.finish(status, value, wait);
-    if (result instanceof Thrown) throw result.error;
-    return result;
-  }
-}
-
-class Thrown {
-  readonly error: unknown;
-
-  constructor(error: unknown) {
-    this.error = error;
-  }
-}
-
-/** A suspend after which `block` runs. */
-export function blockSuspendOperation(block: (frame: Frame<unknown>) => void): Operation<unknown> {
-  if (currentFrame() === undefined) throw outside();
-  return new BlockSuspension(block);
 }

@@ -6,12 +6,12 @@
 import { Branch, operationOf, type Result, type Waitable } from "./branch.ts";
 import { checkInteger, show } from "./check.ts";
 import { codes, parked } from "./code.ts";
-import { Operation } from "./operation.ts";
-import { ready } from "./scheduler.ts";
+import { Operation, reportFailure } from "./operation.ts";
+import { tellNow } from "./scheduler.ts";
 import type { Wait } from "./wait.ts";
 
 type Policy = "all" | "allSettled" | "any";
-type Outcome = { readonly value: unknown } | { readonly error: unknown };
+type Outcome = { readonly value: unknown; readonly operation: Operation<unknown> } | { readonly error: unknown };
 
 class Gather {
   readonly #outer: Wait;
@@ -53,7 +53,9 @@ class Gather {
       else this.#start(next.value);
     }
     this.#beginning = false;
-    return this.#running.size > 0 ? parked : 0;
+    if (this.#running.size > 0) return parked;
+    if (this.#isDecided) this.#putBack();
+    return 0;
   }
 
   #start(operation: Operation<unknown>): void {
@@ -85,7 +87,7 @@ class Gather {
       if (branch.takeBack(this.#reason)) this.#running.delete(branch);
     }
     if (this.#beginning || this.begin() === parked) return;
-    ready(this.#outer, this.cancelled && this.errors.length === 0 && this.won === undefined ? codes.canceled : 0, 0);
+    tellNow(this.#outer, this.cancelled && this.errors.length === 0 && this.won === undefined ? codes.canceled : 0);
   }
 
   get #isDecided(): boolean {
@@ -102,7 +104,7 @@ class Gather {
       return;
     }
     try {
-      this.#settle(branch, { value: branch.finish() });
+      this.#settle(branch, { value: branch.finish(), operation: branch.operation });
     } catch (error) {
       this.#settle(branch, { error });
     }
@@ -128,13 +130,22 @@ class Gather {
     for (const branch of this.#running) if (branch.takeBack(reason)) this.#running.delete(branch);
   }
 
-  /** True: over. What had ended already is lost then, as with a promise that nobody awaits any more. */
+  /** Results that nobody gets any more go back to where they came from. */
+  #putBack(): void {
+    for (const outcome of this.outcomes.splice(0).reverse()) {
+      if (outcome !== undefined && "value" in outcome && outcome !== this.won) outcome.operation.putBack(outcome.value);
+    }
+  }
+
+  /** True: over. */
   takeBack(reason: unknown): boolean {
     // The end is on its way.
     if (this.#running.size === 0) return false;
     this.cancelled = true;
     this.#stop(reason);
-    return this.#running.size === 0;
+    if (this.#running.size > 0) return false;
+    this.#putBack();
+    return true;
   }
 
   *waitsFor(): Iterable<object> {
@@ -172,6 +183,10 @@ class GatherOperation<T> extends Operation<T> {
     if (!(wait.payload as Gather).takeBack(reason)) return false;
     wait.payload = undefined;
     return true;
+  }
+
+  override giveBack(status: number, value: number, wait: Wait): void {
+    reportFailure(() => this.finish(status, value, wait));
   }
 
   override waitsFor(wait: Wait): Iterable<object> {
@@ -251,8 +266,9 @@ function failure(errors: readonly unknown[], what: string): unknown {
 
 /**
  * Waits for all: their results, shaped as what was given (array, tuple, object). The first failure takes all others back, waits for
- * their end, and is thrown; others that fail on the way make it an AggregateError. An iterator is asked for the next operation only when
- * there is room for it.
+ * their end, and is thrown; others that fail on the way make it an AggregateError. Then, and after a cancel, messages that were received go back
+ * to the front of their channels, accepted connections to their queue, permits to their semaphores; bytes that were read are gone. An iterator is
+ * asked for the next operation only when there is room for it.
  *
  * @example
  * ```ts
@@ -268,7 +284,16 @@ export function all<const W extends Many>(operations: W, options?: GatherOptions
   });
 }
 
-/** Waits for all, whatever their ends: `{ status, value }` or `{ status, reason }` of each, as `Promise.allSettled` has them. */
+/**
+ * Waits for all, whatever their ends: `{ status, value }` or `{ status, reason }` of each, as `Promise.allSettled` has them.
+ *
+ * @example
+ * ```ts
+ * const ends = yield* allSettled([fetchPage("a"), fetchPage("b")], { concurrency: 1 });
+ * console.log(ends.filter((end) => end.status === "fulfilled").length);
+ * ```
+ * @throws TypeError, RangeError
+ */
 export function allSettled<const W extends Many>(operations: W, options?: GatherOptions): Operation<SettledResults<W>> {
   return gather("allSettled", operations, options, (_gather, outcomes, shape) => {
     const settled = outcomes.map((outcome) =>
@@ -278,7 +303,16 @@ export function allSettled<const W extends Many>(operations: W, options?: Gather
   });
 }
 
-/** Waits for the first that succeeds, and takes the others back. @throws AggregateError of all errors when none does */
+/**
+ * Waits for the first that succeeds, and takes the others back.
+ *
+ * @example
+ * ```ts
+ * const page = yield* any([fetchPage("down"), fetchPage("up")]);
+ * ```
+ * @throws AggregateError of all errors when none does
+ * @throws TypeError, RangeError
+ */
 export function any<const W extends Many>(operations: W, options?: GatherOptions): Operation<OneOf<W>> {
   return gather("any", operations, options, ({ won, errors }) => {
     if (won === undefined) throw new AggregateError(errors, "none of any's operations succeeded");

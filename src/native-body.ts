@@ -5,7 +5,7 @@ import { checkInteger, checkString, show } from "./check.ts";
 import { codes } from "./code.ts";
 import type { FrameOptions } from "./coroutine.ts";
 import { getEnv } from "./environment.ts";
-import { ioError } from "./error.ts";
+import { ioError, MisuseError } from "./error.ts";
 import { Frame } from "./frame.ts";
 import { layouts } from "./native/abi.ts";
 import { acquire, env, lastErrno, lastValue, library, release } from "./native/env.ts";
@@ -34,7 +34,7 @@ export type NativeArgument = number | TCP;
 
 const encoder = new TextEncoder();
 
-class NativeFrame extends Frame<number> implements Wait {
+export class NativeFrame extends Frame<number> implements Wait {
   token = -1;
   endStatus = 0;
   endValue = 0;
@@ -46,11 +46,12 @@ class NativeFrame extends Frame<number> implements Wait {
   /** Kept until it has ended: a connection that nobody else holds would be collected, and closed. */
   protected kept: readonly unknown[] = [];
 
-  start(address: Pointer, args: Float64Array, stack: number, kept: readonly unknown[]): void {
+  start(address: Pointer, args: Float64Array, stack: StackOption, kept: readonly unknown[]): void {
     this.kept = kept;
     const name = encoder.encode(this.name);
     const token = acquire(this);
-    this.#handle = library.zc_frame_start(env, address, args, args.length, stack, name, name.byteLength, token);
+    const [size, own] = typeof stack === "number" ? [stack, 0] : [0, stack.handle];
+    this.#handle = library.zc_frame_start(env, address, args, args.length, size, own, name, name.byteLength, token);
     state.submitted = true;
     poke();
     if (this.#handle !== 0) {
@@ -61,8 +62,13 @@ class NativeFrame extends Frame<number> implements Wait {
     if (errno === 0) this.#end(lastValue());
     else {
       release(this);
+      if (errno === codes.busy) throw new MisuseError("xasync: a coroutine runs on this stack already");
       throw ioError(errno, "xasync");
     }
+  }
+
+  get remainingStackSize(): number {
+    return library.zc_frame_stack_remaining(env, this.#handle);
   }
 
   /** It ended inside a tick. */
@@ -109,15 +115,29 @@ export function startNative(body: NativeBody, args: readonly unknown[], options:
   if (args.length > layouts.maxArgs) {
     throw new RangeError(`xasync: a native body takes at most ${layouts.maxArgs} arguments, got ${args.length}`);
   }
-  const stack = checkInteger(options.stack ?? getEnv().stack, "xasync: options.stack", 4096, 8 * 1024 * 1024);
+  const stack = checkStack(options.stack ?? getEnv().stack);
   const frame = new NativeFrame(options.name === undefined ? body.name : checkString(options.name, "xasync: options.name"));
   // Never empty: an empty array may have no address.
   const numbers = new Float64Array(layouts.maxArgs);
   args.forEach((argument, i) => {
     numbers[i] = checkArgument(argument, i);
   });
-  frame.start(body.address, numbers, stack, args);
+  frame.start(body.address, numbers, stack, typeof stack === "number" ? args : [...args, stack]);
   return frame;
+}
+
+/** A size in bytes, or a stack of `stackAlloc`. */
+export type StackOption = number | { readonly handle: number; readonly size: number };
+
+function checkStack(stack: unknown): StackOption {
+  // Not `instanceof`: stack.ts needs this file.
+  if (typeof stack !== "object" || stack === null || !("handle" in stack && "size" in stack)) {
+    return checkInteger(stack, "xasync: options.stack", 4096, 8 * 1024 * 1024);
+  }
+  const { handle, size } = stack as { handle: number; size: number };
+  if (handle === 0) throw new MisuseError("xasync: this stack was freed");
+  if (!Number.isInteger(handle) || !Number.isInteger(size)) throw new TypeError("xasync: options.stack must be a Stack or a number");
+  return stack as StackOption;
 }
 
 function checkArgument(argument: unknown, index: number): number {

@@ -12,7 +12,7 @@
 //   operation was cancelled, and `giveBack` when it has a result that nobody wants.
 
 import { codes, parked } from "./code.ts";
-import { MisuseError } from "./error.ts";
+import { Cancelled, MisuseError } from "./error.ts";
 import { acquire, env, library } from "./native/env.ts";
 import { PromiseWait } from "./promise.ts";
 import { type Running, ready, state, turns } from "./scheduler.ts";
@@ -73,6 +73,9 @@ export abstract class Operation<T> implements PromiseLike<T> {
   giveBack(_status: number, _value: number, wait: Wait): void {
     this.forget(wait);
   }
+
+  /** Its result, which `finish` gave, is not wanted after all: it goes back to where it came from, if it can. */
+  putBack(_value: T): void {}
 
   /** Who could end it, for reports of deadlocks: frames that it waits for. */
   waitsFor(_wait: Wait): Iterable<object> {
@@ -137,6 +140,15 @@ export abstract class Operation<T> implements PromiseLike<T> {
       onFulfilled,
       onRejected,
     );
+  }
+}
+
+/** What `run` throws becomes an unhandled rejection, unless it is a cancel: an error that nobody awaits must not vanish. */
+export function reportFailure(run: () => unknown): void {
+  try {
+    run();
+  } catch (error) {
+    if (!(error instanceof Cancelled)) Promise.reject(error);
   }
 }
 

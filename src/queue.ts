@@ -10,7 +10,7 @@
 // The values are JavaScript's, so only JavaScript can send and receive them, and all of it runs on the channel's one thread: a
 // hand-over is a step that nothing can come between.
 
-import { codes, parked } from "./code.ts";
+import { closed, parked } from "./code.ts";
 import { Deque } from "./deque.ts";
 import { ready } from "./scheduler.ts";
 import { type Wait, WaitList } from "./wait.ts";
@@ -28,6 +28,8 @@ export class Queue<T> {
   readonly buffer = new Deque<T>();
   readonly senders = new WaitList();
   readonly receivers = new WaitList();
+  /** Who waits for the close. */
+  readonly closers = new WaitList();
 
   constructor(capacity: number, overflow: Overflow, name: string) {
     this.capacity = capacity;
@@ -38,7 +40,7 @@ export class Queue<T> {
 
   /** 0 when sent, `closed`, or `parked`: it would have to wait. `wait` is who sends, when that could be a branch. */
   send(value: T, wait?: Wait): number {
-    if (this.closed) return codes.closed;
+    if (this.closed) return closed;
     if (this.receivers.head !== undefined) {
       const receiver = this.receivers.shiftFor(wait);
       if (receiver !== undefined) {
@@ -71,7 +73,7 @@ export class Queue<T> {
         return 0;
       }
     }
-    return this.closed ? codes.closed : parked;
+    return this.closed ? closed : parked;
   }
 
   /** Whether `take` has a value to give. */
@@ -117,17 +119,19 @@ export class Queue<T> {
   close(failure?: { readonly error: unknown }): void {
     this.closed = true;
     this.failure = failure;
+    for (let wait = this.closers.shift(); wait !== undefined; wait = this.closers.shift()) ready(wait, 0, 0);
     for (let wait = this.senders.shift(); wait !== undefined; wait = this.senders.shift()) {
       wait.payload = undefined;
-      ready(wait, codes.closed, 0);
+      ready(wait, closed, 0);
     }
-    for (let wait = this.receivers.shift(); wait !== undefined; wait = this.receivers.shift()) ready(wait, codes.closed, 0);
+    for (let wait = this.receivers.shift(); wait !== undefined; wait = this.receivers.shift()) ready(wait, closed, 0);
   }
 
   /** Who waits here, for reports. */
   *waiting(): Generator<Wait, void, undefined> {
     yield* this.senders;
     yield* this.receivers;
+    yield* this.closers;
   }
 }
 

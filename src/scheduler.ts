@@ -72,6 +72,12 @@ export function ready(wait: Wait, status: number, value: number): void {
   if (!state.driving) poke();
 }
 
+/** The same for who waits for a wait that is just being told: its turn is now. */
+export function tellNow(wait: Wait, status: number): void {
+  if (wait.group !== undefined) wait.group.claim(wait);
+  wait.complete(status, 0);
+}
+
 function growQueue(): void {
   const grown: (Wait | undefined)[] = new Array(queue.length * 2).fill(undefined);
   for (let i = 0; i < queueLength; i++) grown[i] = queue[(queueHead + i) & queueMask];

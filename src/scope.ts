@@ -8,7 +8,7 @@ import { codes, parked } from "./code.ts";
 import { checkSignal, type FrameOptions, launch, type xasync } from "./coroutine.ts";
 import { Cancelled, MisuseError } from "./error.ts";
 import type { Coroutine, Frame } from "./frame.ts";
-import { Operation } from "./operation.ts";
+import { Operation, reportFailure } from "./operation.ts";
 import { ready } from "./scheduler.ts";
 import { startFrame } from "./start.ts";
 import { type Wait, WaitList } from "./wait.ts";
@@ -32,7 +32,10 @@ export class Scope implements AsyncDisposable {
   readonly #members = new Set<Frame<unknown>>();
   readonly #failures: unknown[] = [];
   readonly #waiters = new WaitList();
-  readonly #controller = new AbortController();
+  /** Made when somebody asks for the signal. */
+  #controller: AbortController | undefined;
+  /** Lets go of the signal that was given. */
+  #unlisten: (() => void) | undefined;
   #cancelled: Cancelled | undefined;
   #ended = false;
   /** A cancel of the scope kept a member from its end. */
@@ -40,15 +43,16 @@ export class Scope implements AsyncDisposable {
 
   /** @internal */
   constructor(options: ScopeOptions, name: string) {
-    this.name = options.name === undefined ? name : checkString(options.name, "scope: options.name");
-    const policy = options.errors ?? "fail fast";
-    if (policy !== "fail fast" && policy !== "collect") {
-      throw new TypeError(`scope: options.errors must be "fail fast" or "collect", got ${show(policy)}`);
+    const { errors = "fail fast", signal } = checkOptions(options);
+    this.name = options.name ?? name;
+    this.#policy = errors;
+    if (signal === undefined) return;
+    const abort = () => void this.cancel(signal.reason);
+    if (signal.aborted) abort();
+    else {
+      signal.addEventListener("abort", abort, { once: true });
+      this.#unlisten = () => signal.removeEventListener("abort", abort);
     }
-    this.#policy = policy;
-    const signal = checkSignal(options.signal, "scope: options.signal");
-    if (signal?.aborted) this.cancel(signal.reason);
-    else signal?.addEventListener("abort", () => this.cancel(signal.reason), { once: true, signal: this.#controller.signal });
   }
 
   /** How many coroutines of it run. */
@@ -56,8 +60,12 @@ export class Scope implements AsyncDisposable {
     return this.#members.size;
   }
 
-  /** Aborted when the scope is cancelled, and with the first failure, which it has as its reason. */
+  /** Aborted when the scope is cancelled, with the first failure, which it has as its reason, and when it has ended. */
   get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#cancelled !== undefined || this.#ended) this.#controller.abort(this.#cancelled?.cause);
+    }
     return this.#controller.signal;
   }
 
@@ -101,7 +109,7 @@ export class Scope implements AsyncDisposable {
 
   #cancelAll(reason: unknown): void {
     this.#cancelled = new Cancelled(reason);
-    this.#controller.abort(reason);
+    this.#controller?.abort(reason);
     for (const frame of this.#members) frame.cancel(reason);
   }
 
@@ -122,8 +130,8 @@ export class Scope implements AsyncDisposable {
   /** @internal Nothing can be spawned any more. */
   end(): void {
     this.#ended = true;
-    // Lets go of the signal that was given.
-    this.#controller.abort();
+    this.#unlisten?.();
+    this.#controller?.abort();
   }
 
   /** @internal */
@@ -140,6 +148,16 @@ export class Scope implements AsyncDisposable {
     const message = `${count} coroutine${count > 1 ? "s" : ""} of scope "${this.name}" failed`;
     throw new AggregateError(this.#failures, message, { cause: first });
   }
+}
+
+function checkOptions(options: ScopeOptions): ScopeOptions {
+  if (options.name !== undefined) checkString(options.name, "scope: options.name");
+  checkSignal(options.signal, "scope: options.signal");
+  const { errors } = options;
+  if (errors !== undefined && errors !== "fail fast" && errors !== "collect") {
+    throw new TypeError(`scope: options.errors must be "fail fast" or "collect", got ${show(errors)}`);
+  }
+  return options;
 }
 
 /** The wait until a scope has no members. */
@@ -251,6 +269,10 @@ class Scoped<T> extends Operation<T> {
     this.#take(wait);
   }
 
+  override giveBack(status: number, value: number, wait: Wait): void {
+    reportFailure(() => this.finish(status, value, wait));
+  }
+
   #take(wait: Wait): Use {
     const use = wait.payload as Use;
     wait.payload = undefined;
@@ -308,6 +330,6 @@ export function scope<T>(body?: ((scope: Scope) => unknown) | ScopeOptions, opti
   if (body === undefined || typeof body === "object") return new Scope(body ?? {}, "scope");
   checkFunction(body, "scope: body");
   // Wrong options are told now, not when it begins.
-  new Scope(options, "scope").end();
+  checkOptions(options);
   return new Scoped<T>(body, options);
 }

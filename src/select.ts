@@ -30,6 +30,10 @@ class Select<B> extends ContestOperation<Selected<B>> {
     return { key: this.#keys[contest.winner?.index as number], value } as Selected<B>;
   }
 
+  override putBack({ key, value }: Selected<B>): void {
+    this.#operations[this.#keys.indexOf(key as string)]?.putBack(value);
+  }
+
   override get what(): string {
     return `select from ${this.#operations.map((operation) => operation.what).join(", ")}`;
   }

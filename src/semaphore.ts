@@ -90,6 +90,10 @@ class Acquire extends Operation<Permit> {
   override giveBack(): void {
     this.#pool.release();
   }
+
+  override putBack(permit: Permit): void {
+    permit.release();
+  }
 }
 
 let unnamedSemaphores = 0;

@@ -40,6 +40,10 @@ class Shield<T> extends Operation<T> {
     this.#operation.giveBack(status, value, wait);
   }
 
+  override putBack(value: T): void {
+    this.#operation.putBack(value);
+  }
+
   override waitsFor(wait: Wait): Iterable<object> {
     return this.#operation.waitsFor(wait);
   }
@@ -53,6 +57,10 @@ class Shield<T> extends Operation<T> {
  * `operation`, but a cancel, a timeout or a select that others win waits until it has ended by itself. The cancel is then delivered at the
  * next operation. For several steps that belong together: `shield(commit(transaction))` with a generator.
  *
+ * @example
+ * ```ts
+ * yield* shield(commit()); // all of it or nothing, whoever cancels
+ * ```
  * @throws TypeError
  */
 export function shield<T>(operation: Waitable<T>): Operation<T> {

@@ -4,6 +4,7 @@ import { Channel } from "./channel.ts";
 import { checkInteger, show } from "./check.ts";
 import { Cancelled } from "./error.ts";
 import type { Coroutine, Frame } from "./frame.ts";
+import { select } from "./select.ts";
 import { startGenerator } from "./start.ts";
 import { until } from "./until.ts";
 
@@ -31,6 +32,7 @@ export function channelFrom<T>(source: Source<T>, capacity = 0): Channel<T> {
 }
 
 function iteratorOf<T>(source: Source<T>): AsyncIterator<T> | Iterator<T> {
+  if (source instanceof ReadableStream) return readerOf(source);
   if (typeof source === "object" && source !== null) {
     if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
     if (Symbol.iterator in source) return source[Symbol.iterator]();
@@ -38,25 +40,31 @@ function iteratorOf<T>(source: Source<T>): AsyncIterator<T> | Iterator<T> {
   throw new TypeError(`channelFrom: source must be iterable or a ReadableStream, got ${show(source)}`);
 }
 
+/** A stream's own iterator would not let go before its pending read has ended. */
+function readerOf<T>(stream: ReadableStream<T>): AsyncIterator<T> {
+  const reader = stream.getReader();
+  return {
+    next: () => reader.read() as Promise<IteratorResult<T>>,
+    return: async () => {
+      await reader.cancel();
+      return { done: true, value: undefined };
+    },
+  };
+}
+
 function* pump<T>(iterator: AsyncIterator<T> | Iterator<T>, channel: Channel<T>): Coroutine<void> {
   try {
-    for (;;) {
-      // Between two values nobody may want any more: the end of the channel ends the wait.
-      const result = yield* until(Promise.resolve(iterator.next()));
-      if (result.done) break;
-      if (channel.closed) {
-        yield* until(Promise.resolve(iterator.return?.()));
+    while (!channel.closed) {
+      const { key, value } = yield* select({ next: Promise.resolve(iterator.next()), closed: channel.whenClosed() });
+      if (key === "closed") break;
+      if (value.done) {
+        channel.close();
         return;
       }
-      try {
-        yield* channel.send(result.value);
-      } catch (error) {
-        if (!channel.closed) throw error;
-        yield* until(Promise.resolve(iterator.return?.()));
-        return;
-      }
+      if (channel.closed) break;
+      yield* select({ sent: channel.send(value.value), closed: channel.whenClosed() });
     }
-    channel.close();
+    yield* until(Promise.resolve(iterator.return?.()));
   } catch (error) {
     channel.close(error);
   }
@@ -103,6 +111,12 @@ export function readableFrom<T>(channel: Channel<T>): ReadableStream<T> {
  * A WritableStream into a channel: a write ends when the channel has taken its chunk. Closing it closes the channel, aborting it closes that
  * with the reason.
  *
+ * @example
+ * ```ts
+ * const chunks = new Channel<string>();
+ * until(new Blob(["some text"]).stream().pipeThrough(new TextDecoderStream()).pipeTo(writableTo(chunks))).then();
+ * console.log(yield* chunks.recv());
+ * ```
  * @throws TypeError
  */
 export function writableTo<T>(channel: Channel<T>): WritableStream<T> {

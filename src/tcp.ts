@@ -313,7 +313,12 @@ class Accept extends SocketOperation<TCP> {
 
   override giveBack(status: number, value: number, wait: Wait): void {
     if (status < 0) this.forget(wait);
-    else this.#server.returned.unshift(this.finish(status, value, wait));
+    else this.putBack(this.finish(status, value, wait));
+  }
+
+  override putBack(connection: TCP): void {
+    if (this.#server.closed) connection.close();
+    else this.#server.returned.unshift(connection);
   }
 
   protected override start(handle: number, wait: Wait): number {

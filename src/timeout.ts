@@ -64,6 +64,10 @@ class WithTimeout<T> extends ContestOperation<T> {
     return contest.finish() as T;
   }
 
+  override putBack(value: T): void {
+    this.#operation.putBack(value);
+  }
+
   override get what(): string {
     return `${this.#operation.what} for ${this.#limit}`;
   }
@@ -75,6 +79,14 @@ class WithTimeout<T> extends ContestOperation<T> {
  *
  * A generator runs as a coroutine of its own, and is cancelled when the time is over. Limits nest: the shorter one ends it.
  *
+ * @example
+ * ```ts
+ * try {
+ *   yield* withTimeout(1, inbox.recv());
+ * } catch (error) {
+ *   console.log((error as Error).message); // timed out after 1 ms waiting to receive from channel "inbox"
+ * }
+ * ```
  * @throws TypeError, RangeError
  */
 export function withTimeout<T>(ms: number, operation: Waitable<T>): Operation<T> {

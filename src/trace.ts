@@ -2,9 +2,6 @@
 
 import type { Frame } from "./frame.ts";
 
-/** Recording a place costs as much as spawning four coroutines, so it is done when ZIGCORO_TRACE=1 asks for it. */
-export const recordsSites = process.env.ZIGCORO_TRACE === "1";
-
 /** The frames of the driver itself tell nobody anything. */
 const driver = new RegExp(`^ +at .*(${RegExp.escape(import.meta.dir)}/(generator|scheduler|start|native/env)\\.ts|node:async_hooks):`);
 

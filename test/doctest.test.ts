@@ -42,8 +42,8 @@ interface Entry {
 
 const entries: Record<string, Entry> = {
   "as-ready.ts xawaitAsReady": {
-    prelude: "const [slow, fast] = [5, 1].map((ms) => xasync(function* () { yield* sleep(ms); return ms; }));",
-    prints: ["1", "5"],
+    prelude: "const [slow, fast] = [100, 1].map((ms) => xasync(function* () { yield* sleep(ms); return ms; }));",
+    prints: ["1", "100"],
   },
   "block.ts block": { prelude: "" },
   "broadcast.ts Broadcast": { prints: ["hello hello"] },
@@ -80,6 +80,27 @@ const entries: Record<string, Entry> = {
     prelude: "async function square(n) { await sleep(0); console.log(n * n); }",
     after: "await main();",
     prints: ["1", "4"],
+  },
+  "channel.ts recvMany": { prelude: "const rows = new Channel(5); for (const n of [1, 2, 3]) rows.trySend(n);", prints: ["3"] },
+  "event.ts Latch": { prints: ["0"] },
+  "gather.ts allSettled": {
+    prelude: "const fetchPage = (name) => call(function* () { yield* sleep(0); if (name === 'a') throw new Error('no'); return name; });",
+    prints: ["1"],
+  },
+  "gather.ts any": {
+    prelude:
+      "const fetchPage = (name) => call(function* () { yield* sleep(0); if (name === 'down') throw new Error('no'); return name; });",
+    after: "console.log(page);",
+    prints: ["up"],
+  },
+  "shield.ts shield": {
+    prelude: "function* commit() { yield* sleep(0); console.log('committed'); }",
+    prints: ["committed"],
+  },
+  "stream.ts writableTo": { prints: ["some text"] },
+  "timeout.ts withTimeout": {
+    prelude: "const inbox = new Channel(0, 'inbox');",
+    prints: ['timed out after 1 ms waiting to receive from channel "inbox"'],
   },
   "select.ts select": {
     prelude: 'const inbox = new Channel(1); inbox.trySend("hello"); const child = xasync(function* () { yield* sleep(60_000); });',

@@ -2,11 +2,11 @@
 
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { asyncio, run, xasync, xawait, xresume } from "zigcoro";
+import { asyncio, type Frame, remainingStackSize, run, stackAlloc, xasync, xawait, xresume } from "zigcoro";
 import { native } from "zigcoro/native";
 
 const source = join(import.meta.dir, "fixtures/bodies.c");
-const { sum, product, nap, pump, deep } = native.cc(source, ["sum", "product", "nap", "pump", "deep"]);
+const { sum, product, nap, pump, deep, room_left } = native.cc(source, ["sum", "product", "nap", "pump", "deep", "room_left"]);
 
 test("a native body suspends and is resumed with values from TypeScript", async () => {
   const frame = xasync(sum, [100]);
@@ -83,6 +83,56 @@ test("closing the connection under it ends its read", async () => {
     from.close();
     expect(yield* pumping).toBe(-125);
   });
+});
+
+test("a stack of one's own serves one body after the other", async () => {
+  using stack = stackAlloc(20_000);
+  expect(stack.size).toBeGreaterThanOrEqual(20_000);
+  for (let round = 0; round < 3; round++) {
+    const frame = xasync(sum, [round], { stack });
+    expect(() => xasync(sum, [0], { stack })).toThrow("xasync: a coroutine runs on this stack already");
+    expect(() => stack.free()).toThrow("cannot free a stack: a coroutine runs on it");
+    xresume(frame, -1);
+    expect(await frame).toBe(round);
+  }
+  const ended = xasync(nap, [1], { stack });
+  expect(await ended).toBe(0);
+  stack.free();
+  stack.free();
+  expect(() => xasync(sum, [0], { stack })).toThrow("xasync: this stack was freed");
+  expect(() => stackAlloc(1)).toThrow("stackAlloc: size must be an integer from 4096 to 8388608, got 1");
+  const forged = { handle: 12_345, size: 1 };
+  expect(() => (xasync as (...args: unknown[]) => unknown)(sum, [0], { stack: forged })).toThrow();
+});
+
+test("a stack that only its coroutine knows is kept, and freed after it", async () => {
+  const frame = xasync(deep, [20], { stack: stackAlloc() });
+  for (let i = 0; i < 3; i++) {
+    Bun.gc(true);
+    await asyncio.sleep(0);
+  }
+  xresume(frame, 1);
+  expect(await frame).toBe(21);
+});
+
+test("how much is left of a stack shrinks with the depth of calls", async () => {
+  const [shallow, deeper] = [1, 50].map((depth) => xasync(room_left, [depth], { stack: 65_536 })) as [Frame<number>, Frame<number>];
+  const [left, less] = [remainingStackSize(shallow), remainingStackSize(deeper)];
+  expect(left).toBeLessThan(65_536);
+  expect(left - less).toBeGreaterThanOrEqual(49 * 256);
+  for (const frame of [shallow, deeper]) xresume(frame);
+  // The body sees at least what it has left at its suspend, which lies a little deeper.
+  for (const [frame, seen] of [
+    [shallow, left],
+    [deeper, less],
+  ] as const) {
+    expect(await frame).toBeGreaterThanOrEqual(seen);
+    expect(await frame).toBeLessThan(seen + 4096);
+    expect(remainingStackSize(frame)).toBe(0);
+  }
+  expect(remainingStackSize()).toBeGreaterThan(100_000);
+  const generator = xasync(function* () {});
+  expect(() => remainingStackSize(generator)).toThrow("remainingStackSize: frame must be of a native body");
 });
 
 test("wrong arguments are refused before native code runs", () => {

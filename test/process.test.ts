@@ -49,6 +49,8 @@ describe("what fails, shows", () => {
   const errors: [string, code: number, err: RegExp][] = [
     ["a failure that nobody awaits", 1, /RangeError: nobody saw this/],
     ["a failure at once that nobody awaits", 1, /RangeError: nobody saw this/],
+    ["a failure whose awaiter has gone", 1, /RangeError: nobody saw this/],
+    ["a failure of a call that lost", 1, /RangeError: nobody saw this/],
     ["an async failure that nobody awaits", 1, /RangeError: nobody saw this/],
     ["a failure in run", 1, /RangeError: main failed/],
     ["a deadlock in run", 1, /all coroutines are asleep\n {4}"boss" waits to receive from channel "results"\n/],

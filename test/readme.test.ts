@@ -1,4 +1,4 @@
-// The README's programs do what it says: each fenced `ts` block is run as it stands, in a process of its own.
+// The programs of the README and of the guides do what they say: each fenced `ts` block is run as it stands, in a process of its own.
 
 import { expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -7,8 +7,8 @@ import { join } from "node:path";
 const root = join(import.meta.dir, "..");
 const readme = readFileSync(join(root, "README.md"), "utf8");
 
-function blocks(language: string): string[] {
-  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, "gms"))].map((match) => match[1] as string);
+function blocks(language: string, text = readme): string[] {
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, "gms"))].map((match) => match[1] as string);
 }
 
 /** Runs `program` in a folder inside the checkout, where the package resolves, beside `files`. */
@@ -32,3 +32,14 @@ test("the tour", async () => {
 test("the native body", async () => {
   expect(await output(blocks("ts")[1] as string, { "sum.c": blocks("c")[0] as string })).toBe("155\n");
 });
+
+// A program of a guide ends with what it prints, as comments.
+for (const guide of ["typescript.md"]) {
+  for (const [i, program] of blocks("ts", readFileSync(join(root, "docs", guide), "utf8")).entries()) {
+    test(`${guide}, program ${i + 1}`, async () => {
+      const prints = program.match(/(?:^\/\/ .*\n)+$/m)?.[0] ?? "";
+      expect(prints).not.toBe("");
+      expect(await output(program)).toBe(prints.replaceAll(/^\/\/ /gm, ""));
+    });
+  }
+}

@@ -136,7 +136,7 @@ describe("a scope", () => {
         { errors: "collect" },
       ),
     )) as unknown as AggregateError;
-    expect(caught.errors.map((e: Error) => e.message)).toEqual(["1", "3"]);
+    expect(caught.errors.map((e: Error) => e.message).sort()).toEqual(["1", "3"]);
     expect(finished).toBe(2);
   });
 
@@ -316,6 +316,21 @@ describe("cancel", () => {
     expect(await end).toBeUndefined();
     expect(frame.status).toBe("done");
     expect(await frame.cancel()).toBeUndefined();
+  });
+
+  test("comes with the end of an `await using` block, and is waited for", async () => {
+    let cleaned = false;
+    {
+      await using _frame = spawn(function* () {
+        try {
+          yield* sleep(60_000);
+        } finally {
+          yield* sleep(0);
+          cleaned = true;
+        }
+      });
+    }
+    expect(cleaned).toBe(true);
   });
 
   test("of oneself, awaited, is told", async () => {

@@ -1,7 +1,7 @@
 // Channels to and from iterables and web streams.
 
 import { describe, expect, test } from "bun:test";
-import { Channel, channelFrom, readableFrom, run, select, sleep, writableTo } from "zigcoro";
+import { Channel, channelFrom, readableFrom, run, select, sleep, writableTo, xasync } from "zigcoro";
 import { rejected, thrown } from "./support/failure.ts";
 
 async function* numbers(upTo: number, onEnd?: () => void) {
@@ -65,6 +65,25 @@ describe("channelFrom", () => {
     channel.close();
     await sleep(1);
     expect(ended).toBe(true);
+  });
+
+  test("closed while its source is silent ends that, too", async () => {
+    let cancelled: unknown;
+    const silent = new ReadableStream<number>({
+      cancel(reason) {
+        cancelled = reason ?? "cancelled";
+      },
+    });
+    const channel = channelFrom(silent);
+    const closed = xasync(function* () {
+      yield* channel.whenClosed();
+    });
+    channel.close();
+    await closed;
+    await channel.whenClosed();
+    await sleep(1);
+    expect(cancelled).toBe("cancelled");
+    expect(await channel.recv()).toBeUndefined();
   });
 
   test("fits a select", async () => {

@@ -4,16 +4,12 @@
 pub const canceled: i32 = @import("sys.zig").negative(.CANCELED);
 /// The operation waits; a ring entry with its token will follow.
 pub const parked: i32 = @import("io/tcp.zig").parked;
-/// The channel is closed (and, for a receive, drained).
-pub const closed: i32 = -10_001;
 /// The handle names nothing that is open in this Env.
 pub const bad_handle: i32 = -10_002;
 /// The token's slot does not exist or is in use.
 pub const bad_token: i32 = -10_003;
 /// Another operation of the same direction is in flight on the socket.
 pub const busy: i32 = -10_004;
-/// The channel has no room or no value, and the call does not wait.
-pub const would_block: i32 = -10_005;
 /// The coroutine cannot be resumed: it runs, has finished, or waits for something else than a resume.
 pub const not_resumable: i32 = -10_006;
 /// A native coroutine was resumed and suspended again.

@@ -116,6 +116,7 @@ fn header(w: *std.Io.Writer) !void {
 const docs = .{
     .arg = "Argument number index (from 0) of xasync; 0 when there is none.",
     .@"suspend" = "Suspends until TypeScript resumes it; *value (unless null) is what the resume brought.",
+    .remaining_stack = "Bytes left of the stack that the body runs on.",
     .sleep = "Waits at least ms milliseconds.",
     .tcp_read = "Reads 1 to len bytes; 0 at the end of the stream. connection: an argument that was a TCP object.",
     .tcp_write = "Writes all len (at most 2^31 - 1) bytes.",
@@ -123,6 +124,7 @@ const docs = .{
 const names = .{
     .arg = .{ "frame", "index" },
     .@"suspend" = .{ "frame", "value" },
+    .remaining_stack = .{"frame"},
     .sleep = .{ "frame", "ms" },
     .tcp_read = .{ "frame", "connection", "bytes", "len" },
     .tcp_write = .{ "frame", "connection", "bytes", "len" },

@@ -12,6 +12,7 @@ const handle = @import("handle.zig");
 const Executor = @import("executor.zig").Executor;
 const loop = @import("loop.zig");
 const NativeFrame = @import("native.zig").NativeFrame;
+const OwnStack = @import("native.zig").OwnStack;
 const ring = @import("ring.zig");
 const slot = @import("slot.zig");
 const stack = @import("stack.zig");
@@ -26,9 +27,9 @@ pub const Env = struct {
     buffers: buffer.Pool = .{},
     ring: ring.Ring,
     slots: slot.Slots = .{},
-    channels: handle.Table(slot.ValueChannel) = .{},
     sockets: handle.Table(tcp.Socket) = .{},
     frames: handle.Table(NativeFrame) = .{},
+    own_stacks: handle.Table(OwnStack) = .{},
     /// Native bodies that have returned in a tick and are freed after it.
     ended_frames: ?*NativeFrame = null,
     executor: Executor = .{},
@@ -66,16 +67,11 @@ pub const Env = struct {
         // What the kernel still holds must not be freed: better lost than written to by it.
         if (!env.settle()) return;
         for (env.frames.slots.items) |entry| if (entry.object) |frame| frame.abandon();
-        for (env.channels.slots.items) |entry| {
-            const channel = entry.object orelse continue;
-            channel.close();
-            channel.deinit();
-            allocator.destroy(channel);
-        }
+        for (env.own_stacks.slots.items) |entry| if (entry.object) |own| own.destroy(env);
+        env.own_stacks.deinit(allocator);
         env.frames.deinit(allocator);
         env.stacks.deinit();
         env.sockets.deinit(allocator);
-        env.channels.deinit(allocator);
         env.timers.deinit(allocator);
         env.slots.deinit(allocator);
         env.ring.deinit(allocator);

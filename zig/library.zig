@@ -5,9 +5,9 @@ const std = @import("std");
 
 pub const groups = .{
     @import("abi/env.zig").exports,
-    @import("abi/channel.zig").exports,
     @import("abi/tcp.zig").exports,
     @import("abi/frame.zig").exports,
+    @import("abi/stack.zig").exports,
 };
 
 /// What native bodies call; TypeScript does not bind these.

@@ -17,7 +17,9 @@ const Timer = @import("timer.zig").Timer;
 const Wait = @import("wait.zig").Wait;
 const Waiter = @import("waiter.zig").Waiter;
 const code = @import("code.zig");
+const stacks = @import("stack.zig");
 const sys = @import("sys.zig");
+const remainingStackSize = @import("frame.zig").remainingStackSize;
 const tcp = @import("io/tcp.zig");
 
 pub const max_args = 8;
@@ -26,9 +28,34 @@ pub const canceled = sys.negative(.CANCELED);
 /// A C coroutine body. Its frame is for the functions that it calls, and gone once it has returned.
 pub const Body = *const fn (*NativeFrame) callconv(.c) f64;
 
+/// A stack that TypeScript keeps, for one body after the other.
+pub const OwnStack = struct {
+    stack: stacks.Stack,
+    handle: Handle,
+    in_use: bool = false,
+
+    pub fn create(env: *Env, size: usize) stacks.Error!Handle {
+        const own = try env.allocator.create(OwnStack);
+        errdefer env.allocator.destroy(own);
+        own.* = .{ .stack = try env.stacks.acquire(size), .handle = undefined };
+        errdefer own.stack.release();
+        own.handle = try env.own_stacks.add(env.allocator, own);
+        return own.handle;
+    }
+
+    pub fn destroy(own: *OwnStack, env: *Env) void {
+        assert(!own.in_use);
+        env.own_stacks.remove(own.handle);
+        own.stack.release();
+        env.allocator.destroy(own);
+    }
+};
+
 pub const NativeFrame = struct {
     env: *Env,
     co: *Coro,
+    /// Null: the stack is the pool's, and goes back with the coroutine.
+    own_stack: ?*OwnStack,
     handle: Handle,
     body: Body,
     /// Completed when the body returns outside of a call of TypeScript's.
@@ -49,20 +76,33 @@ pub const NativeFrame = struct {
 
     const Io = struct { socket: *tcp.Socket, side: *tcp.Side };
 
+    /// What a body runs on: a stack of the pool, or one that is not in use.
+    pub const Stack = union(enum) { size: usize, own: *OwnStack };
+
     pub const StartError = error{OutOfMemory} || @import("coro.zig").CreateError;
 
     /// A frame that has not run yet.
-    pub fn create(env: *Env, body: Body, arguments: []const f64, stack_size: usize, name: []const u8, slot: *Slot) StartError!*NativeFrame {
+    pub fn create(env: *Env, body: Body, arguments: []const f64, stack: Stack, name: []const u8, slot: *Slot) StartError!*NativeFrame {
         const frame = try env.allocator.create(NativeFrame);
         errdefer env.allocator.destroy(frame);
-        const co = try Coro.init(&env.stacks, stack_size, main, frame, name);
+        const co = switch (stack) {
+            .size => |size| try Coro.init(&env.stacks, size, main, frame, name),
+            .own => |own| try Coro.place(.{ .memory = own.stack.memory, .guard = own.stack.guard, .source = .caller }, main, frame, name, 0),
+        };
         errdefer co.deinit();
         co.executor = &env.executor;
-        frame.* = .{ .env = env, .co = co, .body = body, .slot = slot, .handle = undefined };
+        const own_stack = if (stack == .own) stack.own else null;
+        frame.* = .{ .env = env, .co = co, .own_stack = own_stack, .body = body, .slot = slot, .handle = undefined };
         @memcpy(frame.arguments[0..arguments.len], arguments);
         frame.handle = try env.frames.add(env.allocator, frame);
         slot.target = .frame;
+        if (own_stack) |own| own.in_use = true;
         return frame;
+    }
+
+    /// Bytes below the place where it is suspended.
+    pub fn stackRemaining(frame: *const NativeFrame) u32 {
+        return @intCast(frame.co.context.sp -| @intFromPtr(frame.co.stack.memory.ptr));
     }
 
     /// Runs it to its next suspend: `suspended`, or 0 when it has ended; then its result is in the shared head.
@@ -110,6 +150,7 @@ pub const NativeFrame = struct {
     pub fn destroy(frame: *NativeFrame) void {
         frame.env.frames.remove(frame.handle);
         frame.co.deinit();
+        if (frame.own_stack) |own| own.in_use = false;
         frame.env.allocator.destroy(frame);
     }
 
@@ -129,6 +170,11 @@ pub const NativeFrame = struct {
     /// Only for a frame that is abandoned: nothing wakes it any more. Its cancels do not come this way.
     fn takenBack(_: *Wait) bool {
         return true;
+    }
+
+    /// Bytes left of the stack that the body runs on.
+    pub fn stackRemainingBody(_: *NativeFrame) u32 {
+        return std.math.lossyCast(u32, remainingStackSize());
     }
 
     // What a body calls. Each gives 0 or more, or a negative errno; -ECANCELED after a cancel.
@@ -258,7 +304,7 @@ test "a body that is cancelled twice before it runs again goes on once" {
         const handle = env.adoptSocket(pair[0]);
         const argument: f64 = @floatFromInt(handle);
         for ([_]Body{ Bodies.nap, Bodies.read }, 0..) |body, i| {
-            const frame = try NativeFrame.create(env, body, &.{argument}, 128 * 1024, "body", env.slots.claim(@intCast(i)).?);
+            const frame = try NativeFrame.create(env, body, &.{argument}, .{ .size = 128 * 1024 }, "body", env.slots.claim(@intCast(i)).?);
             try std.testing.expectEqual(code.suspended, frame.run());
             if (i == 1) {
                 // The socket is gone when the cancel comes.
@@ -277,4 +323,35 @@ test "a body that is cancelled twice before it runs again goes on once" {
             try std.testing.expectEqual(@as(f64, @floatFromInt(canceled)), env.ring.entries[i].value);
         }
     }
+}
+
+test "a stack of one's own serves one body after the other; memory that runs out leaves it free" {
+    const Bodies = struct {
+        fn wait(frame: *NativeFrame) callconv(.c) f64 {
+            return @floatFromInt(frame.suspendBody(null));
+        }
+    };
+    const env = try Env.create(std.testing.allocator, .epoll);
+    defer env.destroy();
+    const own = env.own_stacks.get(try OwnStack.create(env, 16 * 1024)).?;
+    for (0..3) |_| {
+        var fail_index: usize = 0;
+        const frame = while (true) : (fail_index += 1) {
+            var failing = std.testing.FailingAllocator.init(std.testing.allocator, .{ .fail_index = fail_index });
+            env.allocator = failing.allocator();
+            defer env.allocator = std.testing.allocator;
+            break NativeFrame.create(env, Bodies.wait, &.{}, .{ .own = own }, "body", env.slots.claim(0).?) catch {
+                try std.testing.expect(!own.in_use);
+                continue;
+            };
+        };
+        try std.testing.expect(fail_index > 0 and own.in_use);
+        try std.testing.expectEqual(code.suspended, frame.run());
+        const left = frame.stackRemaining();
+        try std.testing.expect(left > 4096 and left < own.stack.memory.len);
+        try std.testing.expectEqual(0, frame.resumeWith(0));
+        try std.testing.expect(!own.in_use);
+    }
+    try std.testing.expectError(error.StackTooLarge, OwnStack.create(env, 1 << 30));
+    // One that is left is freed with the Env.
 }

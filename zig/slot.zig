@@ -1,4 +1,5 @@
-//! Slot: the operation table's entry for one wait on behalf of TypeScript.
+//! Slot: the operation table's entry for one wait on behalf of TypeScript: a timer, a kernel operation, a native coroutine's end.
+//! What TypeScript's own coroutines do among themselves (src/wait.ts) needs none.
 //!
 //! TypeScript owns the numbers: it takes a free slot, makes a token of slot and generation, and starts one operation with
 //! it. `idle -> busy -> idle`; the way back is one ring entry that carries the token, or a cancel that says it took the
@@ -7,30 +8,22 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
-const Channel = @import("channel.zig").Channel;
 const Env = @import("env.zig").Env;
 const IoWait = @import("io/op.zig").IoWait;
 const Socket = @import("io/tcp.zig").Socket;
 const Side = @import("io/tcp.zig").Side;
 const Timer = @import("timer.zig").Timer;
 const Waiter = @import("waiter.zig").Waiter;
-const code = @import("code.zig");
-
-/// A message is the number of a place in the TypeScript channel's own table of values.
-pub const ValueChannel = Channel(u32, .{ .capacity = null });
 
 pub const Slot = struct {
     env: *Env,
     token: u32 = 0,
     target: Target = .idle,
-    node: ValueChannel.Node = .{ .waiter = .{ .wakeFn = channelWake } },
     timer: Timer = .{ .fireFn = timerFire },
     io: IoWait = .{ .waiter = .{ .wakeFn = ioWake } },
 
     pub const Target = union(enum) {
         idle,
-        send: *ValueChannel,
-        recv: *ValueChannel,
         sleep,
         /// A wait whose result is complete as it comes.
         plain: struct { socket: *Socket, side: *Side },
@@ -47,14 +40,6 @@ pub const Slot = struct {
         assert(slot.target != .idle);
         slot.target = .idle;
         slot.env.ring.push(slot.token, status, value);
-    }
-
-    fn channelWake(w: *Waiter) void {
-        const node: *ValueChannel.Node = @fieldParentPtr("waiter", w);
-        const slot: *Slot = @fieldParentPtr("node", node);
-        w.state = .idle;
-        if (node.outcome == .closed) return slot.complete(code.closed, 0);
-        slot.complete(if (slot.target == .recv) @intCast(node.value) else 0, 0);
     }
 
     fn timerFire(t: *Timer) void {
@@ -76,8 +61,6 @@ pub const Slot = struct {
     pub fn cancel(slot: *Slot) bool {
         const taken_back = switch (slot.target) {
             .idle, .frame => return false,
-            .send => |channel| channel.cancelSend(&slot.node),
-            .recv => |channel| channel.cancelRecv(&slot.node),
             .sleep => sleep: {
                 slot.env.timers.remove(&slot.timer);
                 break :sleep true;

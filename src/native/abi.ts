@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 2806538284;
+export const abiVersion = 1194406527;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -17,13 +17,6 @@ export const symbols = {
   zc_op_cancel: { args: ["ptr", "u32"], returns: "i32" },
   zc_op_sleep: { args: ["ptr", "u32", "f64"], returns: "i32" },
   zc_now: { args: [], returns: "f64" },
-  zc_channel_create: { args: ["ptr", "u32"], returns: "u32" },
-  zc_channel_destroy: { args: ["ptr", "u32"], returns: "i32" },
-  zc_op_channel_send: { args: ["ptr", "u32", "u32", "u32"], returns: "i32" },
-  zc_op_channel_recv: { args: ["ptr", "u32", "u32"], returns: "i32" },
-  zc_channel_try_send: { args: ["ptr", "u32", "u32"], returns: "i32" },
-  zc_channel_try_recv: { args: ["ptr", "u32"], returns: "i32" },
-  zc_channel_close: { args: ["ptr", "u32"], returns: "i32" },
   zc_tcp_listen: { args: ["ptr", "buffer", "u32", "u32", "u32", "u32"], returns: "u32" },
   zc_tcp_open: { args: ["ptr", "buffer", "u32", "u32"], returns: "u32" },
   zc_op_tcp_accept: { args: ["ptr", "u32", "u32"], returns: "i32" },
@@ -35,20 +28,23 @@ export const symbols = {
   zc_tcp_close: { args: ["ptr", "u32"], returns: "i32" },
   zc_tcp_address: { args: ["ptr", "u32", "u32", "buffer"], returns: "i32" },
   zc_tcp_no_delay: { args: ["ptr", "u32", "u32"], returns: "i32" },
-  zc_frame_start: { args: ["ptr", "ptr", "buffer", "u32", "u32", "buffer", "u32", "u32"], returns: "u32" },
+  zc_frame_start: { args: ["ptr", "ptr", "buffer", "u32", "u32", "u32", "buffer", "u32", "u32"], returns: "u32" },
   zc_frame_resume: { args: ["ptr", "u32", "f64"], returns: "i32" },
   zc_frame_cancel: { args: ["ptr", "u32"], returns: "i32" },
   zc_frame_is_resumable: { args: ["ptr", "u32"], returns: "i32" },
+  zc_stack_alloc: { args: ["ptr", "u32"], returns: "u32" },
+  zc_stack_free: { args: ["ptr", "u32"], returns: "i32" },
+  zc_stack_size: { args: ["ptr", "u32"], returns: "u32" },
+  zc_stack_remaining: { args: [], returns: "f64" },
+  zc_frame_stack_remaining: { args: ["ptr", "u32"], returns: "u32" },
 } as const;
 
 export const codes = {
   canceled: -125,
   parked: -10000,
-  closed: -10001,
   badHandle: -10002,
   badToken: -10003,
   busy: -10004,
-  wouldBlock: -10005,
   notResumable: -10006,
   suspended: -10007,
 } as const;

@@ -17,6 +17,11 @@ pub const exports = struct {
         return frame.suspendBody(value);
     }
 
+    /// Bytes left of the stack that the body runs on.
+    pub fn remaining_stack(frame: *NativeFrame) callconv(.c) u32 {
+        return frame.stackRemainingBody();
+    }
+
     /// Waits `ms` milliseconds, fractions allowed, never less.
     pub fn sleep(frame: *NativeFrame, ms: f64) callconv(.c) i32 {
         return frame.sleepBody(ms);

@@ -10,13 +10,15 @@ const sys = @import("../sys.zig");
 pub const exports = struct {
     /// Starts `body` as a coroutine and runs it to its first suspend. Its handle, or 0: the shared errno is then 0 when it has ended
     /// already (its result is in the shared head), else why it could not start. When it ends later, inside a tick, an entry
-    /// with `token` and the result as value follows. `arguments`: `count` (at most 8) numbers.
+    /// with `token` and the result as value follows. `arguments`: `count` (at most 8) numbers. `own_stack`: one of `stack_alloc` that
+    /// no body runs on, or 0 for a stack of at least `stack_size` bytes.
     pub fn frame_start(
         env: *Env,
         body: *const anyopaque,
         arguments: [*]const u8,
         count: u32,
         stack_size: u32,
+        own_stack: Handle,
         name: [*]const u8,
         name_len: u32,
         token: u32,
@@ -25,11 +27,16 @@ pub const exports = struct {
         var numbers: [native.max_args]f64 = undefined;
         const n: usize = @min(count, native.max_args);
         @memcpy(std.mem.sliceAsBytes(numbers[0..n]), arguments[0 .. n * @sizeOf(f64)]);
+        const stack: native.NativeFrame.Stack = if (own_stack == 0) .{ .size = stack_size } else own: {
+            const own = env.own_stacks.get(own_stack) orelse return env.failed(code.bad_handle);
+            if (own.in_use) return env.failed(code.busy);
+            break :own .{ .own = own };
+        };
         const frame = native.NativeFrame.create(
             env,
             @ptrCast(@alignCast(body)),
             numbers[0..n],
-            stack_size,
+            stack,
             name[0..name_len],
             slot,
         ) catch |err| return env.failed(switch (err) {
