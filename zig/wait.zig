@@ -80,7 +80,9 @@ pub const Wait = struct {
         defer root.parked = null;
         const exec = root.thread.env.executor orelse coro.fail(.asleep, root);
         if (exec.ticking) coro.fail(.wait_in_tick, root);
-        if (!exec.runUntil(wait, isOver)) coro.fail(.asleep, root);
+        if (exec.runUntil(wait, isOver)) return;
+        const has_failed = if (exec.source) |source| source.failure != null else false;
+        coro.fail(if (has_failed) .loop_failed else .asleep, root);
     }
 
     fn isOver(wait: *Wait) bool {
@@ -129,12 +131,15 @@ pub inline fn perform(operation: anytype) Outcome(@TypeOf(operation)) {
     return parkIn(@TypeOf(op), op, false);
 }
 
-/// The same for an operation without errors that must be waited for whatever happens: a cancel stays for the next wait.
+/// The same for an operation that must be waited for whatever happens: a cancel stays for the next wait.
 pub inline fn performShielded(operation: anytype) @TypeOf(operation).Result {
+    const Op = @TypeOf(operation);
     var op = operation;
     if (op.poll()) |result| return result;
-    return parkIn(@TypeOf(op), op, true) catch |err| switch (err) {
-        error.Cancelled => unreachable, // shielded
+    return parkIn(Op, op, true) catch |err| {
+        assert(err != error.Cancelled);
+        if (@typeInfo(Op.Result) != .error_union) unreachable;
+        return @errorCast(err);
     };
 }
 
