@@ -4,8 +4,9 @@
 //! `xev` stands for any face of libxev: a backend's own (`xev.IO_Uring`, `xev.Epoll`, ...), the default one, or `xev.Dynamic`, which
 //! chooses among backends at run time. `api` stands for a backend's own. What is told of each:
 //!
-//!  * io_uring: a poll that was cancelled counts as unexpected there, and a Debug build prints a trace for it (`add`). What does not
-//!    fit into the ring is not handed to the kernel before a tick that waits, which may wait for ever for it (`run`).
+//!  * io_uring: a poll that was cancelled counts as unexpected there, and so does a send that was interrupted for that; a Debug build
+//!    prints a trace for them (`add`, `cancel`). What does not fit into the ring is not handed to the kernel before a tick that
+//!    waits, which may wait for ever for it (`run`).
 //!  * epoll: a cancelled operation is never called back, its duplicate of the descriptor never closed, and one that was refused is
 //!    taken from a set that it is not in, which is undefined behaviour (`add`, `cancel`). An operation that ends as it is
 //!    started does not end a tick that waits (`add`). Timers beyond 24 days overflow (`max_timer_ms`) and one between two
@@ -88,10 +89,10 @@ pub fn pollOperation(comptime api: type, fd: Fd, event: Event) api.Sys.Operation
 pub fn pollResult(comptime api: type, result: api.Result) api.PollError!void {
     switch (api.backend) {
         // See `add`.
-        .io_uring => return if (result == .shutdown) result.shutdown catch |err| switch (err) {
-            error.Canceled => error.Canceled,
-            else => error.Unexpected,
-        } else result.poll,
+        .io_uring => {
+            if (result == .poll) return result.poll;
+            result.shutdown catch |err| return if (err == error.Canceled) error.Canceled else error.Unexpected;
+        },
         .epoll => return result.poll,
         .kqueue => {
             const n = if (result == .read) result.read else result.write;
@@ -183,11 +184,24 @@ pub fn cancel(comptime api: type, loop: *api.Loop, c: *api.Completion, canceller
                 else => return .impossible,
             }
         },
+        .io_uring => if (c.op == .send and loop.submissions.empty()) {
+            // In the ring it is a send. Interrupted, it is repeated as what it says here: a write of nothing, which ends at once.
+            const fd = c.op.send.fd;
+            c.op = .{ .write = .{ .fd = fd, .buffer = .{ .slice = "" } } };
+        },
         else => {},
     }
     canceller.op = .{ .cancel = .{ .c = c } };
     loop.add(canceller);
     return .asked;
+}
+
+/// What a send ended with.
+pub fn sendResult(comptime api: type, result: api.Result) api.WriteError!usize {
+    if (api.backend != .io_uring or result == .send) return result.send;
+    // See `cancel`.
+    const len = try result.write;
+    return if (len == 0) error.Canceled else len;
 }
 
 /// Whether what `canceller` was called back with means that the kernel did not know the operation, which then has not reached it yet.

@@ -26,6 +26,8 @@ const names = .{
     .{ E.ADDRNOTAVAIL, "AddressNotAvailable" },
     .{ E.AFNOSUPPORT, "AddressFamilyNotSupported" },
     .{ E.AGAIN, "WouldBlock" },
+    .{ E.BADF, "NotOpenForReading" },
+    .{ E.BADF, "NotOpenForWriting" },
     .{ E.BUSY, "DeviceBusy" },
     .{ E.CANCELED, "Canceled" },
     .{ E.CHILD, "InvalidChild" },

@@ -39,7 +39,7 @@ pub fn Executor(comptime xev: type) type {
             return .{ .loop = loop };
         }
 
-        /// Before the loop's own `deinit`. Coroutines of this thread that have not returned are told on stderr.
+        /// Before the loop's own `deinit`. Its coroutines that have not returned are told on stderr.
         pub fn deinit(self: *Self) void {
             self.reportIncomplete();
             assert(self.ended.isEmpty());
@@ -50,12 +50,10 @@ pub fn Executor(comptime xev: type) type {
             self.* = undefined;
         }
 
-        fn reportIncomplete(_: *Self) void {
-            var live = report.liveCoroutines();
-            var count: usize = 0;
-            while (live.next()) |_| count += 1;
-            if (count == 0) return;
-            std.debug.print("zigcoro: incomplete coroutines, {d}\n{f}", .{ count, report.List{ .thread = coro.Thread.get() } });
+        fn reportIncomplete(self: *const Self) void {
+            const list: report.List = .{ .thread = coro.Thread.get(), .executor = &self.exec };
+            const count = list.count();
+            if (count > 0) std.debug.print("zigcoro: incomplete coroutines, {d}\n{f}", .{ count, list });
         }
 
         /// The one that the current coroutine is to use: `given`, or the one it runs on. Panics when there is none.

@@ -67,6 +67,10 @@ fn JobOf(comptime xev: type) type {
     return jobs.Job(Api);
 }
 
+fn JobError(comptime xev: type) type {
+    return if (jobs.Api(xev) != null) jobs.StartError else error{};
+}
+
 fn Read(comptime xev: type) type {
     return struct {
         fd: Fd,
@@ -75,7 +79,7 @@ fn Read(comptime xev: type) type {
         job: JobOf(xev) = undefined,
 
         const Self = @This();
-        pub const Result = xev.ReadError!usize;
+        pub const Result = (xev.ReadError || JobError(xev))!usize;
         pub const text = "to read from a file";
 
         pub fn attempt(r: *Self) ?Result {
@@ -93,7 +97,7 @@ fn Read(comptime xev: type) type {
                 .slice => |slice| slice,
                 .array => |*array| array,
             };
-            r.job.start(loop, .{ .read = .{ .fd = r.fd, .buffer = bytes, .offset = r.offset } }) catch |err| return refused(xev.ReadError, err);
+            r.job.start(loop, .{ .read = .{ .fd = r.fd, .buffer = bytes, .offset = r.offset } }) catch |err| return err;
             return null;
         }
 
@@ -123,7 +127,7 @@ fn Write(comptime xev: type) type {
         job: JobOf(xev) = undefined,
 
         const Self = @This();
-        pub const Result = xev.WriteError!usize;
+        pub const Result = (xev.WriteError || JobError(xev))!usize;
         pub const text = "to write to a file";
 
         pub fn canCancel(comptime api: type) bool {
@@ -137,7 +141,7 @@ fn Write(comptime xev: type) type {
                 .slice => |slice| slice,
                 .array => |*array| array.array[0..array.len],
             };
-            r.job.start(loop, .{ .write = .{ .fd = r.fd, .buffer = bytes, .offset = r.offset } }) catch |err| return refused(xev.WriteError, err);
+            r.job.start(loop, .{ .write = .{ .fd = r.fd, .buffer = bytes, .offset = r.offset } }) catch |err| return err;
             return null;
         }
 
@@ -181,14 +185,6 @@ fn Close(comptime xev: type) type {
             if (!jobs.isNeeded(api)) return result.close;
             _ = r.job.finish();
         }
-    };
-}
-
-/// kqueue's sets of errors are their own.
-fn refused(comptime Set: type, err: anytype) Set {
-    return switch (err) {
-        error.ThreadPoolRequired => if (errno.has(Set, "ThreadPoolRequired")) error.ThreadPoolRequired else error.PermissionDenied,
-        error.SystemResources => if (errno.has(Set, "SystemResources")) error.SystemResources else error.Unexpected,
     };
 }
 

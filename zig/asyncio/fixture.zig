@@ -33,10 +33,12 @@ fn on(comptime face: type, comptime body: anytype, count: *usize) !void {
     errdefer std.debug.print("on {s}{t}\n", .{ if (face.dynamic) "Dynamic, " else "", face.backend });
     const descriptors = openDescriptors();
     const aio = libcoro.Asyncio(face);
-    var world: World(aio) = undefined;
+    // After a failure threads may still use it.
+    const world = try std.heap.page_allocator.create(World(aio));
     try world.setUp();
-    try body(aio, &world);
+    try body(aio, world);
     try world.tearDown();
+    std.heap.page_allocator.destroy(world);
     try testing.expectEqual(descriptors, openDescriptors());
     count.* += 1;
 }

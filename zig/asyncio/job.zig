@@ -12,7 +12,7 @@ const ThreadPool = @import("xev").ThreadPool;
 const system = if (builtin.os.tag == .linux) std.os.linux else posix.system;
 
 /// Whether `api` has files done by threads.
-pub fn isNeeded(comptime api: type) bool {
+pub inline fn isNeeded(comptime api: type) bool {
     return api.backend == .epoll or api.backend == .kqueue;
 }
 
@@ -22,6 +22,12 @@ pub fn Api(comptime xev: type) ?type {
     for (xev.candidates) |candidate| if (isNeeded(candidate.Api())) return candidate.Api();
     return null;
 }
+
+pub const StartError = error{
+    /// The loop was made without one.
+    ThreadPoolRequired,
+    SystemResources,
+};
 
 /// For the backend `api`. It stays in place until its notification has come.
 pub fn Job(comptime api: type) type {
@@ -40,13 +46,19 @@ pub fn Job(comptime api: type) type {
             close: posix.fd_t,
         };
 
-        pub const StartError = error{ ThreadPoolRequired, SystemResources };
-
         /// Gives it to the pool; `operation` then waits for its end.
         pub fn start(job: *Self, loop: *api.Loop, call: Call) StartError!void {
             const pool = loop.thread_pool orelse return error.ThreadPoolRequired;
-            job.* = .{ .call = call, .done = api.Async.init() catch return error.SystemResources };
+            job.* = .{ .call = call, .done = try newAsync() };
             pool.schedule(ThreadPool.Batch.from(&job.task));
+        }
+
+        /// libxev's own prints a trace when the system refuses it.
+        fn newAsync() error{SystemResources}!api.Async {
+            if (builtin.os.tag != .linux) return api.Async.init() catch return error.SystemResources;
+            const EFD = std.os.linux.EFD;
+            const rc = system.eventfd(0, EFD.CLOEXEC | EFD.NONBLOCK);
+            return if (system.errno(rc) == .SUCCESS) .{ .fd = @intCast(rc) } else error.SystemResources;
         }
 
         pub fn operation(job: *Self) api.Sys.Operation {

@@ -76,7 +76,7 @@ pub fn Send(comptime xev: type) type {
         }
 
         pub fn finish(_: *Self, comptime api: type, _: *api.Completion, result: api.Result) ?Result {
-            return result.send catch |err| if (wouldBlock(api, err)) null else err;
+            return backend.sendResult(api, result) catch |err| if (wouldBlock(api, err)) null else err;
         }
     };
 }
