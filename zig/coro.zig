@@ -358,6 +358,10 @@ const Failure = struct {
         deinit_parent,
         overflow,
         asleep,
+        loop_failed,
+        no_loop,
+        loop_moved,
+        other_executor,
         wait_in_tick,
         await_self,
         suspend_root,
@@ -386,6 +390,14 @@ const Failure = struct {
                 std.debug.print("zigcoro: all coroutines are asleep\n{f}", .{@import("report.zig").List{ .thread = co.thread }});
                 std.debug.panic("all coroutines are asleep, and \"{s}\" waits", .{name});
             },
+            .loop_failed => {
+                const reason = co.thread.env.executor.?.source.?.failure.?;
+                std.debug.print("zigcoro: the event loop cannot go on: {t}\n{f}", .{ reason, @import("report.zig").List{ .thread = co.thread } });
+                std.debug.panic("the event loop cannot go on ({t}), and \"{s}\" waits", .{ reason, name });
+            },
+            .no_loop => std.debug.panic("\"{s}\" has no event loop: pass an asyncio.Executor, or set one with asyncio.initEnv", .{name}),
+            .loop_moved => std.debug.panic("\"{s}\" uses an asyncio.Executor that was moved or copied after its first use", .{name}),
+            .other_executor => std.debug.panic("\"{s}\" cannot use this asyncio.Executor: it runs on another", .{name}),
             .wait_in_tick => std.debug.panic("cannot wait on the thread's own stack inside a tick: only a coroutine can, or a function that no tick calls", .{}),
             .await_self => std.debug.panic("coroutine \"{s}\" cannot await itself", .{name}),
             .suspend_root => std.debug.panic("cannot suspend \"{s}\": only a coroutine can suspend", .{name}),

@@ -26,8 +26,10 @@ pub const Executor = struct {
     /// An event loop, as its executor sees it.
     pub const Source = struct {
         /// Collects events and queues what they woke. With `wait` it sleeps until there is one. False: nothing is in flight,
-        /// so none can ever come.
+        /// or the loop cannot go on, so none can ever come.
         pollFn: *const fn (*Source, wait: bool) bool,
+        /// Why the loop cannot go on.
+        failure: ?anyerror = null,
     };
 
     pub fn init() Executor {

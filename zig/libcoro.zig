@@ -26,7 +26,10 @@ pub const StackPool = stack.Pool;
 pub const StackT = coro.StackT;
 pub const Status = coro.Status;
 pub const SuspendError = coro.SuspendError;
+/// Makes asyncio on another face of libxev than the platform's best backend.
+pub const Asyncio = @import("asyncio.zig").Asyncio;
 pub const after = @import("sleep.zig").after;
+pub const asyncio = Asyncio(xev);
 pub const checkCancel = cancel.checkCancel;
 pub const default_stack_size = coro.default_stack_size;
 pub const getEnv = coro.getEnv;
@@ -44,6 +47,8 @@ pub const sleep = @import("sleep.zig").sleep;
 pub const stackAlloc = frame.stackAlloc;
 pub const stack_alignment = coro.stack_alignment;
 pub const withTimeout = cancel.withTimeout;
+/// libxev, as `asyncio` takes its loops and watchers.
+pub const xev = @import("xev");
 pub const xasync = frame.xasync;
 pub const xawait = frame.xawait;
 pub const xawaitAsReady = @import("ready.zig").xawaitAsReady;
@@ -68,6 +73,8 @@ test {
     _ = @import("schedule_test.zig");
     _ = @import("channel.zig");
     _ = @import("timer.zig");
+    _ = @import("clock.zig");
+    _ = @import("asyncio/asyncio_test.zig");
     // Event loops are written for Linux so far.
     if (@import("builtin").os.tag == .linux) _ = @import("loop.zig");
 }

@@ -3,6 +3,7 @@
 const std = @import("std");
 const coro = @import("coro.zig");
 const Coro = coro.Coro;
+const Executor = @import("executor.zig").Executor;
 const Thread = coro.Thread;
 const Writer = std.Io.Writer;
 
@@ -31,33 +32,44 @@ pub fn liveCoroutines() Live {
 ///
 /// Returns how many coroutines have not returned.
 pub fn reportIncomplete(writer: *Writer) Writer.Error!usize {
-    const thread = Thread.get();
-    try writer.print("{f}", .{List{ .thread = thread }});
-    var live = liveCoroutines();
-    var count: usize = 0;
-    while (live.next()) |_| count += 1;
-    return count;
+    const list: List = .{ .thread = Thread.get() };
+    try writer.print("{f}", .{list});
+    return list.count();
 }
 
 /// For `{f}`.
 pub const List = struct {
     thread: *Thread,
+    /// Only what runs on this one, and not the root; null: all.
+    executor: ?*const Executor = null,
 
     /// Nobody reads more.
     const max_lines = 100;
 
     pub fn format(list: List, writer: *Writer) Writer.Error!void {
-        if (list.thread.root.parked != null) try writer.print("    {f}\n", .{State{ .co = &list.thread.root }});
+        if (list.executor == null and list.thread.root.parked != null) try writer.print("    {f}\n", .{State{ .co = &list.thread.root }});
         var oldest = list.thread.live orelse return;
         while (oldest.next_live) |older| oldest = older;
         var lines: usize = 0;
         var at: ?*Coro = oldest;
         while (at) |co| : (at = co.prev_live) {
-            if (co.status == .done) continue;
+            if (!list.has(co)) continue;
             lines += 1;
             if (lines <= max_lines) try writer.print("    {f}\n", .{State{ .co = co }});
         }
         if (lines > max_lines) try writer.print("    and {d} more\n", .{lines - max_lines});
+    }
+
+    /// How many coroutines there are, the root not among them.
+    pub fn count(list: List) usize {
+        var n: usize = 0;
+        var at = list.thread.live;
+        while (at) |co| : (at = co.next_live) n += @intFromBool(list.has(co));
+        return n;
+    }
+
+    fn has(list: List, co: *const Coro) bool {
+        return co.status != .done and (list.executor == null or co.executor == list.executor);
     }
 };
 

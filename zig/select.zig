@@ -41,7 +41,7 @@ pub fn select(operations: anytype) error{Cancelled}!Selected(@TypeOf(operations)
 
 fn Select(comptime Ops: type) type {
     const fields = @typeInfo(Ops).@"struct".fields;
-    for (fields) |field| if (@hasDecl(field.type, "is_unselectable")) {
+    for (fields) |field| if (@hasDecl(field.type, "is_unselectable") and field.type.is_unselectable) {
         @compileError("select: " ++ field.name ++ " cannot be undone when another operation comes first; wait for readiness instead");
     };
 

@@ -150,12 +150,7 @@ pub fn eventfdClear(fd: fd_t) void {
     _ = linux.read(fd, std.mem.asBytes(&count), 8);
 }
 
-/// The monotonic clock in nanoseconds.
-pub fn now() u64 {
-    var ts: linux.timespec = undefined;
-    _ = linux.clock_gettime(.MONOTONIC, &ts);
-    return @as(u64, @intCast(ts.sec)) * std.time.ns_per_s + @as(u64, @intCast(ts.nsec));
-}
+pub const now = @import("clock.zig").now;
 
 /// Repeats a call that a signal interrupted.
 fn retry(comptime call: anytype, args: anytype) i32 {

@@ -84,7 +84,9 @@ pub const Wait = struct {
         defer root.parked = null;
         const exec = root.thread.env.executor orelse coro.fail(.asleep, root);
         if (exec.ticking) coro.fail(.wait_in_tick, root);
-        if (!exec.runUntil(wait, isOver)) coro.fail(.asleep, root);
+        if (exec.runUntil(wait, isOver)) return;
+        const has_failed = if (exec.source) |source| source.failure != null else false;
+        coro.fail(if (has_failed) .loop_failed else .asleep, root);
     }
 
     fn isOver(wait: *Wait) bool {
@@ -139,12 +141,15 @@ pub inline fn parkOn(operation: anytype) Outcome(@TypeOf(operation)) {
     return parked.run(false);
 }
 
-/// The same for an operation without errors that must be waited for whatever happens: a cancel stays for the next wait.
+/// The same for an operation that must be waited for whatever happens: a cancel stays for the next wait.
 pub fn performShielded(operation: anytype) @TypeOf(operation).Result {
-    var parked: Parked(@TypeOf(operation)) = .{ .op = operation };
+    const Op = @TypeOf(operation);
+    var parked: Parked(Op) = .{ .op = operation };
     if (parked.op.poll()) |result| return result;
-    return parked.run(true) catch |err| switch (err) {
-        error.Cancelled => unreachable, // shielded
+    return parked.run(true) catch |err| {
+        assert(err != error.Cancelled);
+        if (@typeInfo(Op.Result) != .error_union) unreachable;
+        return @errorCast(err);
     };
 }
 
