@@ -79,10 +79,16 @@ pub const Bench = struct {
             };
             if (there) try rows.append(bench.gpa, .{ .case = case });
         }
-        for (0..samples + 1) |turn| for (rows.items) |*row| {
-            const ns = try bench.sample(row.case, @max(1, row.case.count / table.samples));
-            if (turn > 0) row.times[turn - 1] = ns;
-        };
+        // In another order each turn: what else the machine does may go in step with us.
+        var shuffler: std.Random.DefaultPrng = .init(0);
+        for (0..samples + 1) |turn| {
+            shuffler.random().shuffle(Row, rows.items);
+            for (rows.items) |*row| {
+                const ns = try bench.sample(row.case, @max(1, row.case.count / table.samples));
+                if (turn > 0) row.times[turn - 1] = ns;
+            }
+        }
+        std.mem.sort(Row, rows.items, {}, Row.isBefore);
         for (rows.items) |*row| row.summarise(samples);
         try bench.printTable(table, rows.items, samples);
     }
@@ -92,6 +98,10 @@ pub const Bench = struct {
         times: [max_samples]f64 = undefined,
         median: f64 = undefined,
         min: f64 = undefined,
+
+        fn isBefore(_: void, a: Row, b: Row) bool {
+            return @intFromPtr(a.case) < @intFromPtr(b.case);
+        }
 
         fn summarise(row: *Row, count: usize) void {
             const times = row.times[0..count];

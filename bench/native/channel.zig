@@ -35,7 +35,7 @@ fn compare(bench: *Bench, comptime capacity: usize, goals: []const @import("benc
 
 fn Ours(comptime capacity: usize) type {
     return struct {
-        const Channel = Blocking(u64, capacity);
+        const Channel = libcoro.Channel(u64, .{ .capacity = capacity });
 
         fn send(channel: *Channel, count: usize) !void {
             for (0..count) |i| try channel.send(i);
@@ -63,53 +63,6 @@ fn Ours(comptime capacity: usize) type {
             try libcoro.xawait(sender);
             const each = watch.each(io, count);
             return if (sum == count * (count - 1) / 2) each else error.LostMessage;
-        }
-    };
-}
-
-/// Until Channel has them itself.
-fn Blocking(comptime T: type, comptime capacity: usize) type {
-    return struct {
-        inner: Inner,
-
-        const Self = @This();
-        const Inner = libcoro.Channel(T, .{ .capacity = capacity });
-        const Parked = struct {
-            node: Inner.Node = .{ .waiter = .{ .wakeFn = wake } },
-            co: *libcoro.Coro,
-
-            fn wake(w: *@FieldType(Inner.Node, "waiter")) void {
-                const node: *Inner.Node = @fieldParentPtr("waiter", w);
-                const parked: *@This() = @fieldParentPtr("node", node);
-                parked.co.woken(w);
-            }
-        };
-
-        fn init(_: ?*libcoro.Executor) Self {
-            return .{ .inner = .init() };
-        }
-
-        fn send(self: *Self, value: T) !void {
-            if (self.inner.trySend(value) catch |err| return err) return;
-            var parked: Parked = .{ .co = libcoro.xframe() };
-            const outcome = try self.inner.startSend(&parked.node, value);
-            if (outcome == .parked) parked.co.park(&parked.node.waiter);
-            if (outcome == .closed or parked.node.outcome == .closed) return error.Closed;
-        }
-
-        fn recv(self: *Self) ?T {
-            if (self.inner.tryRecv()) |value| return value;
-            var parked: Parked = .{ .co = libcoro.xframe() };
-            switch (self.inner.startRecv(&parked.node)) {
-                .parked => parked.co.park(&parked.node.waiter),
-                .closed => return null,
-                .ok => {},
-            }
-            return if (parked.node.outcome == .ok) parked.node.value else null;
-        }
-
-        fn close(self: *Self) void {
-            self.inner.close();
         }
     };
 }
