@@ -84,6 +84,8 @@ pub const Bench = struct {
         for (0..samples + 1) |turn| {
             shuffler.random().shuffle(Row, rows.items);
             for (rows.items) |*row| {
+                // Who has slept gets the processor for a while; peer programs sleep until they are asked.
+                if (!bench.smoke) try bench.io.sleep(.fromMilliseconds(5), .awake);
                 const ns = try bench.sample(row.case, @max(1, row.case.count / table.samples));
                 if (turn > 0) row.times[turn - 1] = ns;
             }

@@ -8,22 +8,20 @@ const Watch = @import("bench.zig").Watch;
 const out_of_line = @import("out_of_line.zig");
 const wait_queue = @import("wait_queue.zig");
 
-const messages = 10_000_000;
-
 pub fn run(bench: *Bench) !void {
-    try compare(bench, 1, &.{.{ .at_most = 1.0 / 3.0, .peer = peer_name }});
-    try compare(bench, 1024, &.{.{ .at_most = 4 }});
+    try compare(bench, 1, 2_000_000, &.{.{ .at_most = 1.0 / 3.0, .peer = peer_name }});
+    try compare(bench, 1024, 20_000_000, &.{.{ .at_most = 4 }});
 }
 
 const peer_name = "wait queues, switched out of line";
 
-fn compare(bench: *Bench, comptime capacity: usize, goals: []const @import("bench.zig").Goal) !void {
+fn compare(bench: *Bench, comptime capacity: usize, messages: usize, goals: []const @import("bench.zig").Goal) !void {
     const own = [_]Case{.{ .name = "Channel", .count = messages, .measure = .{ .function = Ours(capacity).run } }};
     const classic = if (out_of_line.supported) [_]Case{
         .{ .name = peer_name, .count = messages, .measure = .{ .function = Peer(capacity).run } },
     } else .{};
     const question = std.fmt.comptimePrint("channel-{d}", .{capacity});
-    const programs = [_]Case{.{ .name = "Go", .count = messages / 10, .measure = .{ .program = .{ .which = .go, .question = question } } }};
+    const programs = [_]Case{.{ .name = "Go", .count = messages / 4, .measure = .{ .program = .{ .which = .go, .question = question } } }};
     try bench.compare(.{
         .title = std.fmt.comptimePrint("A message (u64) through a channel of capacity {d}", .{capacity}),
         .cases = &(own ++ classic ++ programs),

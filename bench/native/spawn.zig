@@ -6,7 +6,7 @@ const Bench = @import("bench.zig").Bench;
 const Case = @import("bench.zig").Case;
 const Watch = @import("bench.zig").Watch;
 
-const count = 5_000_000;
+const count = 2_000_000;
 
 pub fn run(bench: *Bench) !void {
     try bench.compare(.{
@@ -15,8 +15,8 @@ pub fn run(bench: *Bench) !void {
             .{ .name = "Coro, pooled stack", .count = count, .measure = .{ .function = raw } },
             .{ .name = "xasync / xreturned, pooled stack", .count = count, .measure = .{ .function = typed } },
             .{ .name = "corosensei, reused stack", .count = count, .measure = .{ .program = .{ .which = .corosensei, .question = "spawn-reused" } } },
-            .{ .name = "corosensei, stack mapped each time", .count = count / 100, .measure = .{ .program = .{ .which = .corosensei, .question = "spawn" } } },
-            .{ .name = "Go", .count = count / 10, .measure = .{ .program = .{ .which = .go, .question = "spawn" } } },
+            .{ .name = "corosensei, stack mapped each time", .count = count / 200, .measure = .{ .program = .{ .which = .corosensei, .question = "spawn" } } },
+            .{ .name = "Go", .count = count / 5, .measure = .{ .program = .{ .which = .go, .question = "spawn" } } },
         },
         .goals = &.{
             .{ .at_most = 10 },
