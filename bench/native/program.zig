@@ -36,15 +36,19 @@ pub const Program = union(enum) {
             .corosensei => .{
                 .name = "corosensei",
                 .build = &.{
-                    "cargo",        "build",                     "--release", "--locked",                                "--quiet",
-                    "--target-dir", "../../../.zig-cache/peers", "--config",  "build.rustflags=['-Ctarget-cpu=native']",
+                    "cargo",                                   "build",
+                    "--release",                               "--locked",
+                    "--quiet",                                 "--config",
+                    "net.retry=0",                             "--config",
+                    "build.rustflags=['-Ctarget-cpu=native']", "--target-dir",
+                    "../../../.zig-cache/peers",
                 },
                 .folder = "bench/peers/corosensei",
                 .executable = ".zig-cache/peers/release/peer",
             },
             .go => .{
                 .name = "Go",
-                .build = &.{ "go", "build", "-o", "../../../.zig-cache/peers/go", "." },
+                .build = &.{ "go", "build", "-buildvcs=false", "-o", "../../../.zig-cache/peers/go", "." },
                 .folder = "bench/peers/go",
                 .executable = ".zig-cache/peers/go",
             },
@@ -78,8 +82,13 @@ pub const Program = union(enum) {
             else => return try std.fmt.allocPrint(bench.arena, "{s} does not run ({t})", .{ with.build[0], err }),
         };
         if (result.term == .exited and result.term.exited == 0) return null;
-        var lines = std.mem.tokenizeScalar(u8, result.stderr, '\n');
-        return try std.fmt.allocPrint(bench.arena, "{s} could not build it ({s})", .{ with.build[0], lines.next() orelse "it does not say why" });
+        var lines = std.mem.tokenizeAny(u8, result.stderr, "\r\n");
+        var reason: []const u8 = lines.peek() orelse "it does not say why";
+        while (lines.next()) |line| if (std.mem.find(u8, line, "error") != null) {
+            reason = line;
+            break;
+        };
+        return try std.fmt.allocPrint(bench.arena, "{s} could not build it ({s})", .{ with.build[0], reason });
     }
 
     /// `start` was true.
