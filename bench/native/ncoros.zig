@@ -8,7 +8,7 @@ const Case = @import("bench.zig").Case;
 const Watch = @import("bench.zig").Watch;
 const out_of_line = @import("out_of_line.zig");
 
-/// Each round resumes every coroutine once. Beyond 100,000 coroutines there are fewer rounds, for a run of minutes.
+/// Each round resumes every coroutine once. Beyond 100,000 coroutines there is one round a sample.
 const rounds = 1_000;
 const full_rounds_up_to = 100_000;
 const samples = 20;
@@ -22,7 +22,7 @@ pub fn run(bench: *Bench, count: usize) !void {
     };
     var ours: Ours = try .init(bench, count);
     defer ours.deinit(bench.gpa);
-    const all_rounds = @max(samples, rounds * @as(usize, @min(full_rounds_up_to, count)) / count);
+    const all_rounds: usize = if (count <= full_rounds_up_to) rounds else samples;
     const own = [_]Case{
         .{ .name = "resume in turn", .count = all_rounds, .measure = .{ .method = .{ .self = &ours, .function = Ours.byHand } } },
         .{ .name = "through the executor", .count = all_rounds, .measure = .{ .method = .{ .self = &ours, .function = Ours.queued } } },
