@@ -90,7 +90,8 @@ pub fn build(b: *std.Build) void {
 
     const run_benchmark = b.addRunArtifact(benchmark);
     run_benchmark.addArgs(b.args orelse &.{});
-    b.step("benchmark", "Run the native benchmarks: -- --context_switch, -- --ncoros N").dependOn(&run_benchmark.step);
+    run_benchmark.setCwd(b.path(".")); // it builds its peers, which lie under bench/
+    b.step("benchmark", "Run the native benchmarks: -- --context_switch, -- --ncoros N, -- --spawn, -- --channel, -- --all").dependOn(&run_benchmark.step);
 
     const run_describe = b.addRunArtifact(describe);
     run_describe.addArgs(b.args orelse &.{});

@@ -1,5 +1,5 @@
-// `npm run bench`: set-up, build, then the native benchmark and every bench/*.bench.ts, one after the other, with the
-// arguments given here (`npm run bench -- --smoke` runs each briefly).
+// `npm run bench`: set-up, build, then all native benchmarks and every bench/*.bench.ts, one after the other
+// (`npm run bench -- --smoke` runs each briefly).
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,8 @@ await script(async () => {
   const options = { cwd: tools.root, env: tools.env };
   const files = readdirSync(join(tools.root, "bench")).filter((name) => name.endsWith(".bench.ts"));
   const failed = [];
-  if ((await hand(tools.zig, ["build", "benchmark", "--", ...args], options)) !== 0) failed.push("native");
+  const native = args.length > 0 ? args : ["--all"];
+  if ((await hand(tools.zig, ["build", "benchmark", "--", ...native], options)) !== 0) failed.push("native");
   for (const name of files.sort()) {
     console.log(`\n${name}`);
     if ((await hand(tools.bun, [join("bench", name), ...args], options)) !== 0) failed.push(name);
