@@ -1,9 +1,9 @@
 //! The switch of the machine we build for. One file under `arch/` per architecture and ABI, each with the same names:
-//! `Context`, `Frame`, `initContext`, `switchContext`, `recordOf`, `contextOf`, `stack_alignment`.
+//! `Context`, `Frame`, `initContext`, `switchContext`, `record_offset`, `stack_alignment`, and `callOnStack` where traces need it.
 
 const std = @import("std");
 const builtin = @import("builtin");
-const start = @import("arch/start.zig");
+const common = @import("arch/common.zig");
 
 const native = switch (builtin.cpu.arch) {
     .x86_64 => switch (builtin.os.tag) {
@@ -20,23 +20,48 @@ const native = switch (builtin.cpu.arch) {
 
 /// Where a coroutine that is not running goes on.
 pub const Context = native.Context;
-pub const Entry = start.Entry;
-pub const Link = start.Link;
-pub const Start = start.Start;
+pub const Entry = common.Entry;
+pub const Link = common.Link;
+pub const Start = common.Start;
 /// Bytes, a power of two: of the top of a stack.
 pub const stack_alignment = native.stack_alignment;
 /// Bytes that `initContext` uses at the top of a stack.
 pub const frame_size = @sizeOf(native.Frame);
-pub const initContext = native.initContext;
-pub const switchContext = native.switchContext;
-pub const recordOf = native.recordOf;
-pub const contextOf = native.contextOf;
+
+/// Builds the initial frame. Switching to the result calls `entry(argument)`.
+pub fn initContext(from: Start) Context {
+    std.debug.assert(from.top % stack_alignment == 0);
+    return native.initContext(from);
+}
+
+/// Saves where we are into `from` and goes on at `to`. Returns when somebody switches to `from`.
+pub inline fn switchContext(from: *Context, to: *const Context) void {
+    native.switchContext(from, to);
+}
+
+/// The frame record in a context, as a frame pointer to it.
+pub inline fn recordOf(context: *const Context) usize {
+    return @intFromPtr(context) + native.record_offset;
+}
+
+/// The inverse.
+pub inline fn contextOf(record: usize) *Context {
+    return @ptrFromInt(record - native.record_offset);
+}
+
 /// Whether there is a `callOnStack`.
 pub const can_call_on_stack = @hasDecl(native, "callOnStack");
-pub const callOnStack = native.callOnStack;
+
+/// Calls `func(argument)` on the stack whose free part ends at `top`, which is aligned to `stack_alignment`. Unwinding goes on
+/// at the caller.
+pub fn callOnStack(top: usize, func: Entry, argument: *anyopaque) noreturn {
+    const call: *const fn (usize, Entry, *anyopaque) callconv(.c) noreturn = @ptrCast(&native.callOnStack);
+    call(top, func, argument);
+}
 
 test {
     _ = native;
+    _ = @import("arch/register_test.zig");
 }
 
 const Pair = struct {
