@@ -15,6 +15,13 @@ const native = switch (builtin.cpu.arch) {
         else => @import("arch/aarch64.zig"),
     },
     .riscv64 => @import("arch/riscv64.zig"),
+    .x86 => switch (builtin.os.tag) {
+        .windows => @compileError("zigcoro: no switch yet for 32-bit Windows, where exception handlers are chained through the stack"),
+        else => @import("arch/x86.zig"),
+    },
+    .arm => @import("arch/arm.zig"),
+    .wasm32, .wasm64 => @compileError("zigcoro: WebAssembly cannot switch stacks: a program there cannot reach its own call stack. " ++
+        "Compile for a native target, or use std.Io's interface with a backend that needs no stacks of its own"),
     else => |arch| @compileError("zigcoro: no switch yet for " ++ @tagName(arch)),
 };
 
@@ -48,6 +55,9 @@ pub inline fn recordOf(context: *const Context) usize {
 pub inline fn contextOf(record: usize) *Context {
     return @ptrFromInt(record - native.record_offset);
 }
+
+/// Whether Zig 0.16's own traces know this machine's unwind information. On arm they know frame pointers only.
+pub const std_can_unwind = builtin.cpu.arch != .arm;
 
 /// Whether there is a `callOnStack`.
 pub const can_call_on_stack = @hasDecl(native, "callOnStack");

@@ -3,6 +3,7 @@
 const std = @import("std");
 const builtin = @import("builtin");
 const assert = std.debug.assert;
+const arch = @import("arch.zig");
 const overflow = @import("overflow.zig");
 const stacks = @import("stack.zig");
 const coro = @import("coro.zig");
@@ -445,7 +446,7 @@ test "a trace taken inside a coroutine shows its frames and its resumer's" {
         }
     };
     // Windows unwinds by tables of its own, which end at the coroutine's first frame.
-    if (builtin.os.tag == .windows or builtin.mode != .Debug) return error.SkipZigTest;
+    if (builtin.os.tag == .windows or builtin.mode != .Debug or !arch.std_can_unwind) return error.SkipZigTest;
     var env: TestEnv = .{};
     env.setUp();
     defer env.tearDown();

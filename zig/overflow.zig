@@ -22,7 +22,7 @@ const Pool = stacks.Pool;
 /// Elsewhere an overflow still stops at the guard, without a report.
 const is_supported = switch (builtin.os.tag) {
     .linux => switch (builtin.cpu.arch) {
-        .x86_64, .aarch64, .riscv64 => true,
+        .x86_64, .x86, .aarch64, .arm, .riscv64 => true,
         else => false,
     },
     .macos => true,
@@ -189,6 +189,8 @@ fn stackPointer(context: ?*anyopaque) ?usize {
         .x86_64 => registers.gprs.get(.rsp),
         .aarch64 => registers.sp,
         .riscv64 => registers.x[2],
+        .x86 => registers.gprs.get(.esp),
+        .arm => registers.r[13],
         else => comptime unreachable,
     };
 }

@@ -1,4 +1,4 @@
-//! For register_test.zig: the registers of x86_64.
+//! For register_test.zig: the registers of x86 and x86_64.
 
 const builtin = @import("builtin");
 const arch = @import("../arch.zig");
@@ -8,21 +8,26 @@ const Check = @import("register_test.zig").Check;
 const pattern = @import("register_test.zig").pattern;
 const same = @import("register_test.zig").same;
 
-const has_mask_registers = @import("x86_64.zig").has_mask_registers;
+const is_64 = builtin.cpu.arch == .x86_64;
+const has_mask_registers = if (is_64) @import("x86_64.zig").has_mask_registers else @import("x86.zig").has_mask_registers;
 
 pub const checks = general_checks ++ vector_checks ++ wide_checks;
 
-const general_checks = [_]Check{general};
+const general_checks = if (is_64) [_]Check{general64} else [_]Check{general32};
 /// Zig's own backend passes no vectors to assembly.
-const vector_checks = if (builtin.zig_backend == .stage2_x86_64) [0]Check{} else [_]Check{ lowVectors, highVectors };
+const vector_checks = if (builtin.zig_backend == .stage2_x86_64)
+    [0]Check{}
+else if (is_64) [_]Check{ lowVectors, highVectors } else [_]Check{lowVectors};
 /// In full width, where the CPU that we build for has it.
-const wide_checks = if (has_mask_registers) [_]Check{ firstWide, secondWide, thirdWide, lastWide, masks } else [0]Check{};
+const wide_checks = if (!has_mask_registers)
+    [0]Check{}
+else if (is_64) [_]Check{ masks, firstWide, secondWide, thirdWide, lastWide } else [_]Check{ masks, firstWide };
 
 const Vector = @Vector(2, u64);
 const Wide = @Vector(8, u64);
 
 /// All that are neither the stack nor the frame pointer.
-noinline fn general(from: *Context, to: *const Context, seed: u64) bool {
+noinline fn general64(from: *Context, to: *const Context, seed: u64) bool {
     const want = pattern(u64, 14, seed);
     var r0, var r1, var r2, var r3, var r4, var r5, var r6, var r7, var r8, var r9, var r10, var r11, var r12, var r13 = want;
     inline for (.{ true, false }) |switches| {
@@ -59,6 +64,30 @@ noinline fn general(from: *Context, to: *const Context, seed: u64) bool {
         if (switches) switchContext(from, to);
     }
     return same(&want, &.{ r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13 });
+}
+
+/// All that are neither the stack nor the frame pointer.
+noinline fn general32(from: *Context, to: *const Context, seed: u64) bool {
+    const want = pattern(u32, 6, seed);
+    var r0, var r1, var r2, var r3, var r4, var r5 = want;
+    inline for (.{ true, false }) |switches| {
+        asm volatile (""
+            : [r0] "={eax}" (r0),
+              [r1] "={ebx}" (r1),
+              [r2] "={ecx}" (r2),
+              [r3] "={edx}" (r3),
+              [r4] "={esi}" (r4),
+              [r5] "={edi}" (r5),
+            : [i0] "{eax}" (r0),
+              [i1] "{ebx}" (r1),
+              [i2] "{ecx}" (r2),
+              [i3] "{edx}" (r3),
+              [i4] "{esi}" (r4),
+              [i5] "{edi}" (r5),
+        );
+        if (switches) switchContext(from, to);
+    }
+    return same(&want, &.{ r0, r1, r2, r3, r4, r5 });
 }
 
 /// xmm0 to xmm7.
