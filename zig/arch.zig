@@ -20,6 +20,7 @@ const native = switch (builtin.cpu.arch) {
         else => @import("arch/x86.zig"),
     },
     .arm => @import("arch/arm.zig"),
+    .loongarch64 => @import("arch/loongarch64.zig"),
     .wasm32, .wasm64 => @compileError("zigcoro: WebAssembly cannot switch stacks: a program there cannot reach its own call stack. " ++
         "Compile for a native target, or use std.Io's interface with a backend that needs no stacks of its own"),
     else => |arch| @compileError("zigcoro: no switch yet for " ++ @tagName(arch)),

@@ -22,7 +22,7 @@ const Pool = stacks.Pool;
 /// Elsewhere an overflow still stops at the guard, without a report.
 const is_supported = switch (builtin.os.tag) {
     .linux => switch (builtin.cpu.arch) {
-        .x86_64, .x86, .aarch64, .arm, .riscv64 => true,
+        .x86_64, .x86, .aarch64, .arm, .riscv64, .loongarch64 => true,
         else => false,
     },
     .macos => true,
@@ -191,6 +191,7 @@ fn stackPointer(context: ?*anyopaque) ?usize {
         .riscv64 => registers.x[2],
         .x86 => registers.gprs.get(.esp),
         .arm => registers.r[13],
+        .loongarch64 => registers.r[3],
         else => comptime unreachable,
     };
 }
@@ -267,7 +268,7 @@ const Scene = struct {
     }
 
     fn resumeOther(_: *Coro) void {
-        run(recurse, 4096, "inner") catch {};
+        run(recurse, 16 * 1024, "inner") catch {}; // as large as a page anywhere
     }
 
     fn overflowsOnThread() anyerror!void {
@@ -314,7 +315,7 @@ test "an overflow ends the process with one line that names the coroutine" {
     try expectEnd(Scene.overflows, .ABRT, pump_17);
     try expectEnd(Scene.overflowsWithoutSignalStack, .ABRT, pump_17);
     try expectEnd(Scene.breaksCanary, .ABRT, pump_17);
-    try expectEnd(Scene.overflowsDeep, .ABRT, "zigcoro: coroutine \"inner\" overflowed its 4096-byte stack; give it more with { stack: 8192 }\n");
+    try expectEnd(Scene.overflowsDeep, .ABRT, "zigcoro: coroutine \"inner\" overflowed its 16384-byte stack; give it more with { stack: 32768 }\n");
     try expectEnd(Scene.overflowsTheLargest, .ABRT, "zigcoro: coroutine \"tab?here\" overflowed its 8388608-byte stack; there is no larger one\n");
     if (!builtin.single_threaded) try expectEnd(Scene.overflowsOnThread, .ABRT, pump_17);
 }

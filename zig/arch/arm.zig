@@ -42,8 +42,9 @@ pub fn initContext(from: common.Start) Context {
 }
 
 fn start() callconv(.naked) noreturn {
+    // Only debug information holds DWARF's rules here.
     // For unwinders: link = *(sp + 8), record = *link; the caller's sp is at record - 4, its r11 at record, its pc at record + 4.
-    if (builtin.unwind_tables != .none or !builtin.strip_debug_info) asm volatile (
+    if (!builtin.strip_debug_info) asm volatile (
         \\ .cfi_signal_frame
         \\ .cfi_escape 0x0f, 7, 0x7d, 8, 0x06, 0x06, 0x34, 0x1c, 0x06
         \\ .cfi_escape 0x10, 11, 4, 0x7d, 8, 0x06, 0x06
@@ -60,7 +61,7 @@ fn start() callconv(.naked) noreturn {
 
 /// As a function of (top, func, argument); see `callOnStack` in arch.zig.
 pub fn callOnStack() callconv(.naked) noreturn {
-    if (builtin.unwind_tables != .none or !builtin.strip_debug_info) asm volatile (
+    if (!builtin.strip_debug_info) asm volatile (
         \\ .cfi_def_cfa r11, 8
         \\ .cfi_offset r11, -8
         \\ .cfi_offset lr, -4

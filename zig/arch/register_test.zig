@@ -17,6 +17,7 @@ pub const Check = *const fn (from: *Context, to: *const Context, seed: u64) bool
 const checks: []const Check = &(switch (builtin.cpu.arch) {
     .x86, .x86_64 => @import("x86_test.zig"),
     .arm => @import("arm_test.zig"),
+    .loongarch64 => @import("loongarch64_test.zig"),
     .aarch64 => @import("aarch64_test.zig"),
     .riscv64 => @import("riscv64_test.zig"),
     else => unreachable,
