@@ -83,6 +83,7 @@ pub fn build(b: *std.Build) void {
 
     b.installArtifact(library);
 
+    b.step("compile-tests", "Compile the core's tests for a target that they cannot run on here").dependOn(&tests.step);
     const test_step = b.step("test", "Run the core's tests");
     test_step.dependOn(&b.addRunArtifact(tests).step);
     // The library and its event loops are written for 64-bit Linux so far; the rest of the core is tested elsewhere too.

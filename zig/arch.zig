@@ -11,7 +11,7 @@ const native = switch (builtin.cpu.arch) {
         else => @import("arch/x86_64_sysv.zig"),
     },
     .aarch64 => switch (builtin.os.tag) {
-        .windows => @compileError("zigcoro: no switch yet for aarch64 Windows"),
+        .windows => @import("arch/aarch64_windows.zig"),
         else => @import("arch/aarch64.zig"),
     },
     .riscv64 => @import("arch/riscv64.zig"),

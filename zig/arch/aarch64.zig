@@ -4,7 +4,7 @@
 //! live at that place and nothing else. It ends in `br`, never in `ret`: calls and returns stay paired and the return
 //! predictor stays right. It pushes nothing, so Apple's red zone below the old stack pointer stays whole.
 //!
-//! x18 is the platform's on Apple systems and never touched here; elsewhere the compiler may keep a value in it, so
+//! x18 is the platform's on Apple systems and on Windows and never touched here; elsewhere the compiler may keep a value in it, so
 //! there it counts as changed. FPCR belongs to the thread, not to the coroutine: who changes it restores it before
 //! suspending, as before any call.
 //!
@@ -74,14 +74,22 @@ pub fn callOnStack() callconv(.naked) noreturn {
 }
 
 pub inline fn switchContext(from: *Context, to: *const Context) void {
+    switchWith("", from, to);
+}
+
+/// Also what Windows builds on. `middle` saves what else the ABI's context has to x0 + 24 and further, and loads it from
+/// x1 + 24, by way of x9 and x10.
+pub inline fn switchWith(comptime middle: []const u8, from: *anyopaque, to: *const anyopaque) void {
     // The two inputs are outputs too: an input alone counts as unchanged, whatever the clobbers say.
-    var from_after: usize = undefined;
-    var to_after: usize = undefined;
+    var from_after: *anyopaque = undefined;
+    var to_after: *const anyopaque = undefined;
     asm volatile (
         \\ adr x9, 0f
         \\ mov x10, sp
         \\ stp x10, x29, [x0]
         \\ str x9, [x0, #16]
+        \\
+    ++ middle ++
         \\ ldp x10, x29, [x1]
         \\ ldr x9, [x1, #16]
         \\ mov sp, x10
@@ -113,7 +121,7 @@ const everything: std.builtin.assembly.Clobbers = .{
     .x15 = true,
     .x16 = true,
     .x17 = true,
-    .x18 = !builtin.os.tag.isDarwin(),
+    .x18 = !builtin.os.tag.isDarwin() and builtin.os.tag != .windows,
     .x19 = true,
     .x20 = true,
     .x21 = true,
