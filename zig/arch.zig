@@ -1,9 +1,9 @@
 //! The switch of the machine we build for. One file under `arch/` per architecture and ABI, each with the same names:
-//! `Context`, `Frame`, `initContext`, `switchContext`, `recordOf`, `contextOf`, `stack_alignment`.
+//! `Context`, `Frame`, `initContext`, `switchContext`, `record_offset`, `stack_alignment`, and `callOnStack` where traces need it.
 
 const std = @import("std");
 const builtin = @import("builtin");
-const start = @import("arch/start.zig");
+const common = @import("arch/common.zig");
 
 const native = switch (builtin.cpu.arch) {
     .x86_64 => switch (builtin.os.tag) {
@@ -11,29 +11,64 @@ const native = switch (builtin.cpu.arch) {
         else => @import("arch/x86_64_sysv.zig"),
     },
     .aarch64 => switch (builtin.os.tag) {
-        .windows => @compileError("zigcoro: no switch yet for aarch64 Windows"),
+        .windows => @import("arch/aarch64_windows.zig"),
         else => @import("arch/aarch64.zig"),
     },
     .riscv64 => @import("arch/riscv64.zig"),
+    .x86 => switch (builtin.os.tag) {
+        .windows => @compileError("zigcoro: no switch yet for 32-bit Windows, where exception handlers are chained through the stack"),
+        else => @import("arch/x86.zig"),
+    },
+    .arm => @import("arch/arm.zig"),
+    .loongarch64 => @import("arch/loongarch64.zig"),
+    .wasm32, .wasm64 => @compileError("zigcoro: WebAssembly cannot switch stacks: a program there cannot reach its own call stack. " ++
+        "Compile for a native target, or use std.Io's interface with a backend that needs no stacks of its own"),
     else => |arch| @compileError("zigcoro: no switch yet for " ++ @tagName(arch)),
 };
 
 /// Where a coroutine that is not running goes on.
 pub const Context = native.Context;
-pub const Entry = start.Entry;
-pub const Link = start.Link;
-pub const Start = start.Start;
+pub const Entry = common.Entry;
+pub const Link = common.Link;
+pub const Start = common.Start;
 /// Bytes, a power of two: of the top of a stack.
 pub const stack_alignment = native.stack_alignment;
 /// Bytes that `initContext` uses at the top of a stack.
 pub const frame_size = @sizeOf(native.Frame);
-pub const initContext = native.initContext;
-pub const switchContext = native.switchContext;
-pub const recordOf = native.recordOf;
-pub const contextOf = native.contextOf;
+
+/// Builds the initial frame. Switching to the result calls `entry(argument)`.
+pub fn initContext(from: Start) Context {
+    std.debug.assert(from.top % stack_alignment == 0);
+    return native.initContext(from);
+}
+
+/// Saves where we are into `from` and goes on at `to`. Returns when somebody switches to `from`.
+pub inline fn switchContext(from: *Context, to: *const Context) void {
+    native.switchContext(from, to);
+}
+
+/// The frame record in a context, as a frame pointer to it.
+pub inline fn recordOf(context: *const Context) usize {
+    return @intFromPtr(context) + native.record_offset;
+}
+
+/// The inverse.
+pub inline fn contextOf(record: usize) *Context {
+    return @ptrFromInt(record - native.record_offset);
+}
+
+/// Whether Zig 0.16's own traces know this machine's unwind information. On arm they know frame pointers only.
+pub const std_can_unwind = builtin.cpu.arch != .arm;
+
 /// Whether there is a `callOnStack`.
 pub const can_call_on_stack = @hasDecl(native, "callOnStack");
-pub const callOnStack = native.callOnStack;
+
+/// Calls `func(argument)` on the stack whose free part ends at `top`, which is aligned to `stack_alignment`. Unwinding goes on
+/// at the caller.
+pub fn callOnStack(top: usize, func: Entry, argument: *anyopaque) noreturn {
+    const call: *const fn (usize, Entry, *anyopaque) callconv(.c) noreturn = @ptrCast(&native.callOnStack);
+    call(top, func, argument);
+}
 
 /// Where the stack of the calling function ends.
 pub inline fn stackPointer() usize {
@@ -58,6 +93,7 @@ pub inline fn stackPointer() usize {
 
 test {
     _ = native;
+    _ = @import("arch/register_test.zig");
 }
 
 const Pair = struct {

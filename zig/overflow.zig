@@ -22,7 +22,7 @@ const Pool = stacks.Pool;
 /// Elsewhere an overflow still stops at the guard, without a report.
 const is_supported = switch (builtin.os.tag) {
     .linux => switch (builtin.cpu.arch) {
-        .x86_64, .aarch64, .riscv64 => true,
+        .x86_64, .x86, .aarch64, .arm, .riscv64, .loongarch64 => true,
         else => false,
     },
     .macos => true,
@@ -199,6 +199,9 @@ fn stackPointer(context: ?*anyopaque) ?usize {
         .x86_64 => registers.gprs.get(.rsp),
         .aarch64 => registers.sp,
         .riscv64 => registers.x[2],
+        .x86 => registers.gprs.get(.esp),
+        .arm => registers.r[13],
+        .loongarch64 => registers.r[3],
         else => comptime unreachable,
     };
 }
@@ -275,7 +278,7 @@ const Scene = struct {
     }
 
     fn resumeOther(_: *Coro) void {
-        run(recurse, 4096, "inner") catch {};
+        run(recurse, 16 * 1024, "inner") catch {}; // as large as a page anywhere
     }
 
     fn overflowsOnThread() anyerror!void {
@@ -342,7 +345,7 @@ test "an overflow ends the process with one line that names the coroutine, its s
     try expectReport(Scene.overflows, pump_17, 16384, more);
     try expectReport(Scene.overflowsWithoutSignalStack, pump_17, 16384, more);
     try expectReport(Scene.breaksCanary, pump_17, 512, more);
-    try expectReport(Scene.overflowsDeep, "zigcoro: coroutine \"inner\" overflowed its 4096-byte stack", 4096, ", 2 coroutines deep; give it more with { stack: 8192 }\n");
+    try expectReport(Scene.overflowsDeep, "zigcoro: coroutine \"inner\" overflowed its 16384-byte stack", 16384, ", 2 coroutines deep; give it more with { stack: 32768 }\n");
     try expectReport(Scene.overflowsTheLargest, "zigcoro: coroutine \"tab?here\" overflowed its 8388608-byte stack", 8388608, "; there is no larger one\n");
     if (!builtin.single_threaded) try expectReport(Scene.overflowsOnThread, pump_17, 16384, more);
 }
