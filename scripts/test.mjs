@@ -3,7 +3,7 @@
 //
 //   node scripts/test.mjs --emulate aarch64-linux-musl    only the core's tests, for that target under qemu-user
 
-import { existsSync } from "node:fs";
+import { existsSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "./exec.mjs";
 import { devProgram, SetupError, setUp } from "./setup.mjs";
@@ -32,6 +32,13 @@ function allSteps({ root, zig, bun }) {
     { name: "zig fmt", command: zig, args: ["fmt", "--check", ...sources], count: oneCheck },
     zigTests(zig, "zig tests, Debug", []),
     zigTests(zig, "zig tests, ReleaseSafe", ["-Doptimize=ReleaseSafe"]),
+    {
+      name: "zig examples, a package that depends on this one",
+      command: zig,
+      args: ["build", "test", "--summary", "all"],
+      cwd: zigExamples(root),
+      count: zigCount,
+    },
     { name: "native benchmark, briefly", command: zig, args: ["build", "benchmark", "--", "--smoke"], count: oneCheck },
     { name: "tsc", ...script("tsc", "--noEmit") },
     { name: "biome", ...script("biome", "check", ".") },
@@ -54,13 +61,21 @@ function emulationSteps({ zig }, target) {
   return [zigTests(zig, `zig tests, ${target} under qemu`, [`-Dtarget=${target}`, "-fqemu"])];
 }
 
+/** The folder of a package of its own, which looks for packages beside itself: it finds those that set-up brought. */
+function zigExamples(root) {
+  const folder = join(root, "examples", "zig");
+  const packages = join(root, "zig-pkg");
+  if (existsSync(packages) && !existsSync(join(folder, "zig-pkg"))) symlinkSync(packages, join(folder, "zig-pkg"), "junction");
+  return folder;
+}
+
 function zigTests(command, name, options) {
   return { name, command, args: ["build", "test", "--summary", "all", ...options], count: zigCount };
 }
 
-async function perform(tools, { name, command, args, env, count }) {
+async function perform(tools, { name, command, args, env, count, cwd = tools.root }) {
   const beat = (seconds) => seconds % 15 === 0 && console.log(`       ${name}: ${seconds} s`);
-  const options = { cwd: tools.root, env: { ...tools.env, ...env, NO_COLOR: "1" }, limit: limitSeconds, beat };
+  const options = { cwd, env: { ...tools.env, ...env, NO_COLOR: "1" }, limit: limitSeconds, beat };
   const { code, output, timedOut, seconds } = await run(command, args, options);
   const { passed, failed } = count(code, output);
   total.passed += passed;

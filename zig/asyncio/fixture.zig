@@ -114,15 +114,7 @@ pub fn connected(comptime aio: type) ![2]aio.TCP {
 
 /// The address that a socket of libxev's is bound to.
 pub fn addressOf(comptime face: type, socket: anytype) !IpAddress {
-    const fd = @import("backend.zig").fdOf(face, socket);
-    var address: std.posix.sockaddr.in = undefined;
-    var len: std.posix.socklen_t = @sizeOf(@TypeOf(address));
-    switch (builtin.os.tag) {
-        .linux => try testing.expectEqual(.SUCCESS, linux.errno(linux.getsockname(fd, @ptrCast(&address), &len))),
-        .windows => try testing.expectEqual(0, std.os.windows.ws2_32.getsockname(@ptrCast(fd), @ptrCast(&address), @ptrCast(&len))),
-        else => try testing.expectEqual(0, std.c.getsockname(fd, @ptrCast(&address), &len)),
-    }
-    return .{ .ip4 = .{ .bytes = @bitCast(address.addr), .port = std.mem.bigToNative(u16, address.port) } };
+    return @import("address.zig").localOf(@import("backend.zig").fdOf(face, socket));
 }
 
 /// Of this process, counted without opening any. 0 where nobody can count them.

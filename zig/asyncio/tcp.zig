@@ -5,6 +5,7 @@
 
 const std = @import("std");
 const builtin = @import("builtin");
+const addresses = @import("address.zig");
 const backend = @import("backend.zig");
 const errno = @import("errno.zig");
 const stream = @import("stream.zig");
@@ -73,6 +74,11 @@ pub fn TCP(comptime Aio: type) type {
         /// The operation of waiting until a write takes something or a connect is over; for `select`.
         pub fn writable(self: Self) Operation(Aio, stream.Ready(xev, .writable)) {
             return .{ .exec = self.exec, .request = .{ .fd = self.fd() } };
+        }
+
+        /// Where it is bound: the port that the system chose, when it was asked for port 0. `error.Unexpected`: it is not bound.
+        pub fn localAddress(self: Self) error{Unexpected}!IpAddress {
+            return addresses.localOf(self.fd());
         }
 
         fn fd(self: Self) Fd {
