@@ -304,11 +304,12 @@ pub const Thread = struct {
     /// To do on the resumer's stack once the running coroutine has suspended.
     after: ?After = null,
     env: Env = .{},
-    /// The coroutines that exist here, the newest first, without the root.
-    live: ?*Coro = null,
     root: Coro = undefined,
     failure: Failure = undefined,
     root_bottom: ?usize = null,
+    /// The coroutines that exist here, the newest first, without the root. Not beside `env`: both are copied into a new coroutine,
+    /// and one wide load of a field just stored and its neighbour would wait until the store is in the cache.
+    live: ?*Coro = null,
     /// Where the last select began (select.zig).
     select_turn: usize = 0,
 
