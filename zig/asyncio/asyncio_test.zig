@@ -90,13 +90,11 @@ test "sleep, on the thread's own stack and in coroutines, with the Env's executo
 
 test "a sleep of nothing and one beyond all time" {
     try onEach(struct {
-        fn body(comptime aio: type, world: *World(aio)) !void {
+        fn body(comptime aio: type, _: *World(aio)) !void {
             try aio.sleep(null, 0);
             const S = Sleeping(aio);
             const long = try xasync(S.once, .{ null, std.math.maxInt(u64) }, null);
-            // The loop waits for something while the timer for the long one is armed.
-            try aio.sleep(null, 5);
-            _ = world.exec.source.pollFn(&world.exec.source, false);
+            try fixture.waitBriefly(aio);
             try testing.expectEqual(.suspended, long.status());
             try testing.expectError(error.Cancelled, libcoro.xcancel(long));
             long.deinit();
@@ -256,8 +254,8 @@ fn Misuse(comptime aio: type) type {
         fn asleep() anyerror!void {
             try world.setUp();
             // A timer that nobody waits for any more is no hope.
-            const sleeper = try xasync(Sleeping(aio).once, .{ null, 100_000 }, null);
-            _ = world.exec.source.pollFn(&world.exec.source, false);
+            const sleeper = try xasync(Sleeping(aio).once, .{ null, 1 << 40 }, null);
+            try fixture.waitBriefly(aio);
             _ = libcoro.xcancel(sleeper) catch {};
             const waiter = try xasync(waitOnEvent, .{}, null);
             waiter.frame().setName("sleepyhead");

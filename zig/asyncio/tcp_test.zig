@@ -153,7 +153,7 @@ test "several accept on one socket, and several read from one; each gets its own
     }.body);
 }
 
-test "a thousand operations begin in one tick" {
+test "hundreds of operations begin in one tick" {
     try onEach(struct {
         fn body(comptime aio: type, _: *World(aio)) !void {
             const Body = struct {
@@ -163,7 +163,7 @@ test "a thousand operations begin in one tick" {
                     got.* += 1;
                 }
                 fn write(end: aio.TCP) !void {
-                    _ = try end.write(.{ .slice = "x" });
+                    try end.writeAll(&@as([700]u8, @splat('x')));
                 }
             };
             const ends = try fixture.connected(aio);
@@ -172,7 +172,7 @@ test "a thousand operations begin in one tick" {
             defer group.deinit();
             // More than a ring has room for, and what they all wait for comes last.
             for (0..700) |_| try group.spawn(Body.read, .{ ends[0], &got }, .{});
-            for (0..700) |_| try group.spawn(Body.write, .{ends[1]}, .{});
+            try group.spawn(Body.write, .{ends[1]}, .{});
             try group.wait();
             try testing.expectEqual(700, got);
             for (ends) |end| try end.close();
