@@ -27,9 +27,9 @@ const Moment = enum {
 /// Each has one operation that waits until `trigger`, and knows afterwards whether it was done.
 fn Scenarios(comptime aio: type) type {
     return struct {
-        const all = .{ Accept, Read } ++
+        const all = .{ Accept, Read, Notification } ++
             (if (backend.canPoll(aio.xev)) .{Readable} else .{}) ++
-            (if (builtin.os.tag == .linux) .{ Notification, Write, Writable, Connect, Receive, Process } else .{});
+            (if (builtin.os.tag == .linux) .{ Write, Writable, Connect, Receive, Process } else .{});
 
         const Accept = struct {
             listener: fixture.Listener(aio),

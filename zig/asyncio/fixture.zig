@@ -128,11 +128,13 @@ pub fn addressOf(comptime face: type, socket: anytype) !IpAddress {
     var len: std.posix.socklen_t = @sizeOf(@TypeOf(address));
     switch (builtin.os.tag) {
         .linux => try testing.expectEqual(.SUCCESS, linux.errno(linux.getsockname(fd, @ptrCast(&address), &len))),
-        .windows => try testing.expectEqual(0, std.os.windows.ws2_32.getsockname(@ptrCast(fd), @ptrCast(&address), @ptrCast(&len))),
+        .windows => try testing.expectEqual(0, getsockname(fd, &address, &len)),
         else => try testing.expectEqual(0, std.c.getsockname(fd, @ptrCast(&address), &len)),
     }
     return .{ .ip4 = .{ .bytes = @bitCast(address.addr), .port = std.mem.bigToNative(u16, address.port) } };
 }
+
+extern "ws2_32" fn getsockname(socket: *anyopaque, address: *anyopaque, len: *std.posix.socklen_t) callconv(.winapi) c_int;
 
 /// Of this process, counted without opening any. 0 where nobody can count them.
 pub fn openDescriptors() u32 {

@@ -1,6 +1,7 @@
 //! Tests of TCP sockets on each backend.
 
 const std = @import("std");
+const builtin = @import("builtin");
 const testing = std.testing;
 const fixture = @import("fixture.zig");
 const libcoro = @import("../libcoro.zig");
@@ -181,6 +182,8 @@ test "hundreds of operations begin in one tick" {
 }
 
 test "errors have names, and leave nothing behind" {
+    // There libxev knows no number, and a Debug build of it cannot even print one.
+    if (builtin.os.tag == .windows) return error.SkipZigTest;
     try onEach(struct {
         fn body(comptime aio: type, _: *World(aio)) !void {
             const nobody = try fixture.Listener(aio).init(null);
@@ -202,6 +205,7 @@ test "errors have names, and leave nothing behind" {
 }
 
 test "select takes sockets by readiness, which consumes nothing of the others" {
+    if (comptime !@import("backend.zig").canPoll(libcoro.xev)) return error.SkipZigTest;
     const Ch = libcoro.Channel(u32, .{ .capacity = 0 });
     try onEach(struct {
         fn body(comptime aio: type, _: *World(aio)) !void {
