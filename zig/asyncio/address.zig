@@ -19,7 +19,7 @@ pub fn localOf(fd: Fd) error{Unexpected}!IpAddress {
     var len: posix.socklen_t = @sizeOf(Storage);
     const ok = switch (builtin.os.tag) {
         .linux => linux.errno(linux.getsockname(fd, &storage.any, &len)) == .SUCCESS,
-        .windows => std.os.windows.ws2_32.getsockname(@ptrCast(fd), @ptrCast(&storage), @ptrCast(&len)) == 0,
+        .windows => getsockname(fd, &storage, &len) == 0,
         else => std.c.getsockname(fd, &storage.any, &len) == 0,
     };
     if (!ok) return error.Unexpected;
@@ -37,3 +37,5 @@ pub fn localOf(fd: Fd) error{Unexpected}!IpAddress {
         else => error.Unexpected,
     };
 }
+
+extern "ws2_32" fn getsockname(socket: *anyopaque, address: *anyopaque, len: *posix.socklen_t) callconv(.winapi) c_int;

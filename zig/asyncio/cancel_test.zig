@@ -27,9 +27,9 @@ const Moment = enum {
 /// Each has one operation that waits until `trigger`, and knows afterwards whether it was done.
 fn Scenarios(comptime aio: type) type {
     return struct {
-        const all = .{ Accept, Read } ++
+        const all = .{ Accept, Read, Notification } ++
             (if (backend.canPoll(aio.xev)) .{Readable} else .{}) ++
-            (if (builtin.os.tag == .linux) .{ Notification, Write, Writable, Connect, Receive, Process } else .{});
+            (if (builtin.os.tag == .linux) .{ Write, Writable, Connect, Receive, Process } else .{});
 
         const Accept = struct {
             listener: fixture.Listener(aio),
@@ -494,6 +494,8 @@ test "what runs out is an error, and leaves nothing behind" {
                 try testing.expectError(error.DupFailed, ends[0].read(.{ .slice = &byte }));
                 try testing.expectError(error.DupFailed, ends[0].write(.{ .slice = "x" }));
                 try testing.expectError(error.DupFailed, listener.tcp.accept());
+                const ready = try libcoro.select(.{ .it = ends[0].readable() });
+                try testing.expectError(error.DupFailed, ready.it);
                 try testing.expectError(error.SystemResources, file.read(.{ .slice = &byte }));
                 const raw: linux.sockaddr.in = .{ .port = std.mem.nativeToBig(u16, listener.address.ip4.port), .addr = @bitCast(listener.address.ip4.bytes) };
                 _ = linux.connect(backend.fdOf(aio.xev, client.tcp), &raw, @sizeOf(@TypeOf(raw)));

@@ -112,6 +112,15 @@ pub fn connected(comptime aio: type) ![2]aio.TCP {
     return .{ try libcoro.xawait(client), server };
 }
 
+/// Waits for something that is there at once, on the loop and without a sleep: its timer is armed for who sleeps already.
+pub fn waitBriefly(comptime aio: type) !void {
+    const ends = try connected(aio);
+    _ = try ends[0].write(.{ .slice = "x" });
+    var byte: [1]u8 = undefined;
+    _ = try ends[1].read(.{ .slice = &byte });
+    for (ends) |end| try end.close();
+}
+
 /// The address that a socket of libxev's is bound to.
 pub fn addressOf(comptime face: type, socket: anytype) !IpAddress {
     return @import("address.zig").localOf(@import("backend.zig").fdOf(face, socket));

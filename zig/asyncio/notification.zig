@@ -1,7 +1,7 @@
 //! AsyncNotification: a libxev Async: wakes a coroutine from any thread.
 //!
 //! Notifications that nobody has waited for are kept, as one. On Linux a value is a handle, copy it freely; on Windows the
-//! one that was made is the one that is notified, so pass pointers to it.
+//! one that was made is the one that is notified, so pass pointers to it, and one coroutine at a time may wait.
 
 const std = @import("std");
 const builtin = @import("builtin");
@@ -74,7 +74,8 @@ fn Notified(comptime xev: type) type {
     };
 }
 
-/// A message to the loop, which its arrival consumes.
+/// A message to the loop, which its arrival consumes. libxev's Windows half never forgets who has waited and what has been told,
+/// and its notify then writes to a completion that is gone: both are kept in order here.
 fn Message(comptime xev: type) type {
     return struct {
         notif: *xev.Async,
@@ -91,8 +92,29 @@ fn Message(comptime xev: type) type {
             return backend.messageOperation(api, r.notif);
         }
 
-        pub fn finish(_: *Self, comptime api: type, _: *api.Completion, result: api.Result) ?Result {
+        pub fn started(r: *Self, comptime api: type, loop: *api.Loop, c: *api.Completion) void {
+            if (api.backend != .iocp) return;
+            r.notif.guard.lockUncancelable(io);
+            defer r.notif.guard.unlock(io);
+            r.notif.waiter = .{ .loop = loop, .c = c };
+            if (r.notif.wakeup) loop.async_notify(c);
+        }
+
+        /// Before it is taken out of the loop: what has been told since is kept.
+        pub fn withdraw(r: *Self, comptime api: type, c: *api.Completion) void {
+            if (api.backend != .iocp) return;
+            r.notif.guard.lockUncancelable(io);
+            defer r.notif.guard.unlock(io);
+            r.notif.waiter = null;
+            r.notif.wakeup = c.op.async_wait.wakeup.load(.seq_cst);
+        }
+
+        pub fn finish(r: *Self, comptime api: type, c: *api.Completion, result: api.Result) ?Result {
+            r.withdraw(api, c);
             return backend.messageResult(api, result);
         }
+
+        /// As libxev's.
+        const io = std.Io.Threaded.global_single_threaded.io();
     };
 }

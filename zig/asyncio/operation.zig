@@ -8,6 +8,8 @@
 //!     pub fn attempt(request) ?Result                    optional: does it without libxev, if that can be
 //!     pub fn begin(request, api, loop) ?Result           optional: before it starts; not null: it failed
 //!     pub fn operation(request, api) api.Sys.Operation
+//!     pub fn started(request, api, loop, c) void         optional
+//!     pub fn withdraw(request, api, c) void              optional: before a cancel
 //!     pub fn finish(request, api, c, result) ?Result        in the loop's callback; null: it was for nothing, again
 //!     pub fn canCancel(api) bool                         optional: false when nothing but itself can end it
 //!
@@ -84,6 +86,7 @@ pub fn Operation(comptime Aio: type, comptime Request: type) type {
             if (backend.add(api, loop, c)) |raw| return op.endAtOnce(op.finish(api, c, raw).?);
             op.is_held = true;
             op.exec.?.in_flight += 1;
+            if (@hasDecl(Request, "started")) op.request.started(api, loop, c);
         }
 
         fn endAtOnce(op: *Self, value: Value) void {
@@ -106,9 +109,11 @@ pub fn Operation(comptime Aio: type, comptime Request: type) type {
         fn cancel(comptime api: type, op: *Self) bool {
             if (@hasDecl(Request, "canCancel") and !Request.canCancel(api)) return false;
             const loop = backend.loopOf(api, op.exec.?.loop);
+            const c = backend.completionOf(api, &op.completion);
+            if (@hasDecl(Request, "withdraw")) op.request.withdraw(api, c);
             const canceller = backend.completionOf(api, &op.canceller);
             canceller.* = .{ .userdata = op, .callback = On(api).cancelled };
-            switch (backend.cancel(api, loop, backend.completionOf(api, &op.completion), canceller)) {
+            switch (backend.cancel(api, loop, c, canceller)) {
                 .gone => {
                     op.is_held = false;
                     op.exec.?.in_flight -= 1;

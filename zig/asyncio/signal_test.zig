@@ -46,6 +46,7 @@ fn Child(comptime aio: type) type {
 }
 
 test "a process's status: its exit code, or 128 and its signal" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest;
     try onEach(struct {
         fn body(comptime aio: type, _: *World(aio)) !void {
             const Body = struct {
@@ -77,6 +78,7 @@ test "a process's status: its exit code, or 128 and its signal" {
 }
 
 test "select leaves a process's status to who takes it" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest;
     try onEach(struct {
         fn body(comptime aio: type, _: *World(aio)) !void {
             const Body = struct {
@@ -157,6 +159,7 @@ test "a notification wakes from another thread, and is kept until it is waited f
 }
 
 test "of several that wait for a notification one is woken by each" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest;
     try onEach(struct {
         fn body(comptime aio: type, _: *World(aio)) !void {
             const N = Notified(aio);
@@ -177,6 +180,7 @@ test "of several that wait for a notification one is woken by each" {
 }
 
 test "select leaves a notification to who takes it" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest;
     try onEach(struct {
         fn body(comptime aio: type, _: *World(aio)) !void {
             const Body = struct {

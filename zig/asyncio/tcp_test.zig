@@ -1,6 +1,7 @@
 //! Tests of TCP sockets on each backend.
 
 const std = @import("std");
+const builtin = @import("builtin");
 const testing = std.testing;
 const fixture = @import("fixture.zig");
 const libcoro = @import("../libcoro.zig");
@@ -153,7 +154,7 @@ test "several accept on one socket, and several read from one; each gets its own
     }.body);
 }
 
-test "a thousand operations begin in one tick" {
+test "hundreds of operations begin in one tick" {
     try onEach(struct {
         fn body(comptime aio: type, _: *World(aio)) !void {
             const Body = struct {
@@ -163,7 +164,7 @@ test "a thousand operations begin in one tick" {
                     got.* += 1;
                 }
                 fn write(end: aio.TCP) !void {
-                    _ = try end.write(.{ .slice = "x" });
+                    try end.writeAll(&@as([700]u8, @splat('x')));
                 }
             };
             const ends = try fixture.connected(aio);
@@ -172,7 +173,7 @@ test "a thousand operations begin in one tick" {
             defer group.deinit();
             // More than a ring has room for, and what they all wait for comes last.
             for (0..700) |_| try group.spawn(Body.read, .{ ends[0], &got }, .{});
-            for (0..700) |_| try group.spawn(Body.write, .{ends[1]}, .{});
+            try group.spawn(Body.write, .{ends[1]}, .{});
             try group.wait();
             try testing.expectEqual(700, got);
             for (ends) |end| try end.close();
@@ -181,6 +182,8 @@ test "a thousand operations begin in one tick" {
 }
 
 test "errors have names, and leave nothing behind" {
+    // There libxev knows no number, and a Debug build of it cannot even print one.
+    if (builtin.os.tag == .windows) return error.SkipZigTest;
     try onEach(struct {
         fn body(comptime aio: type, _: *World(aio)) !void {
             const nobody = try fixture.Listener(aio).init(null);
@@ -202,6 +205,7 @@ test "errors have names, and leave nothing behind" {
 }
 
 test "select takes sockets by readiness, which consumes nothing of the others" {
+    if (comptime !@import("backend.zig").canPoll(libcoro.xev)) return error.SkipZigTest;
     const Ch = libcoro.Channel(u32, .{ .capacity = 0 });
     try onEach(struct {
         fn body(comptime aio: type, _: *World(aio)) !void {

@@ -38,7 +38,8 @@ pub fn UDP(comptime Aio: type) type {
             from: IpAddress,
         };
 
-        /// Waits for a datagram and gives its length, which may be 0; what does not fit is lost.
+        /// Waits for a datagram and gives its length, which may be 0; what does not fit is lost (on Windows
+        /// `error.Unexpected`).
         pub fn read(self: Self, buffer: xev.ReadBuffer) Aio.Error(Receive(xev, Received))!usize {
             return (try self.readFrom(buffer)).len;
         }

@@ -1,6 +1,7 @@
 //! Tests of UDP sockets on each backend.
 
 const std = @import("std");
+const builtin = @import("builtin");
 const testing = std.testing;
 const linux = std.os.linux;
 const backend = @import("backend.zig");
@@ -11,6 +12,8 @@ const World = fixture.World;
 const xasync = libcoro.xasync;
 const xawait = libcoro.xawait;
 const IpAddress = std.Io.net.IpAddress;
+
+const is_windows = builtin.os.tag == .windows;
 
 /// A socket on a free port of `address`.
 fn bound(comptime aio: type, address: IpAddress) !aio.UDP {
@@ -30,8 +33,8 @@ test "datagrams arrive whole, empty ones too, and tell who sent them" {
                         try testing.expectEqualStrings(expected, buffer[0..received.len]);
                         try testing.expectEqual(expected.len, try server.write(received.from, .{ .slice = buffer[0..received.len] }));
                     }
-                    // What does not fit is lost.
-                    try testing.expectEqual(3, try server.read(.{ .slice = buffer[0..3] }));
+                    // What does not fit is lost; Windows calls that an error.
+                    if (!is_windows) try testing.expectEqual(3, try server.read(.{ .slice = buffer[0..3] }));
                     try testing.expectEqual(2, try server.read(.{ .slice = &buffer }));
                 }
                 fn main() !void {
@@ -47,7 +50,7 @@ test "datagrams arrive whole, empty ones too, and tell who sent them" {
                         try testing.expectEqualStrings(text, buffer[0..received.len]);
                         try testing.expectEqual(to, received.from);
                     }
-                    _ = try client.write(to, .{ .slice = "truncated" });
+                    if (!is_windows) _ = try client.write(to, .{ .slice = "truncated" });
                     _ = try client.write(to, .{ .array = .{ .array = ("ok" ++ [_]u8{0} ** 30).*, .len = 2 } });
                     try xawait(serving);
                     try server.close();
@@ -60,6 +63,7 @@ test "datagrams arrive whole, empty ones too, and tell who sent them" {
 }
 
 test "over IPv6" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest;
     try onEach(struct {
         fn body(comptime aio: type, _: *World(aio)) !void {
             const any: IpAddress = .{ .ip6 = .loopback(0) };
@@ -85,6 +89,7 @@ test "over IPv6" {
 }
 
 test "an error of a read is one, not a length" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest;
     try onEach(struct {
         fn body(comptime aio: type, _: *World(aio)) !void {
             // io_uring: libxev knows this one only as unexpected, and prints a trace for it.
@@ -106,6 +111,7 @@ test "an error of a read is one, not a length" {
 }
 
 test "several read from one socket, and select waits for one" {
+    if (comptime !backend.canPoll(libcoro.xev)) return error.SkipZigTest;
     try onEach(struct {
         fn body(comptime aio: type, _: *World(aio)) !void {
             const Body = struct {
