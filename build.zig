@@ -7,10 +7,16 @@ pub fn build(b: *std.Build) void {
     const target = b.standardTargetOptions(.{});
     const optimize = b.standardOptimizeOption(.{});
     const default_stack_size = b.option(usize, "default_stack_size", "Bytes of a coroutine's stack when none is given (default 16384)") orelse 16 * 1024;
+    const fp_control = b.option(
+        bool,
+        "fp_control",
+        "Give each coroutine its own floating-point control words, rounding among them; a switch costs twice as much (default false)",
+    ) orelse false;
     const filters = b.option([]const []const u8, "test-filter", "Run only tests whose name contains this") orelse &.{};
 
     const options = b.addOptions();
     options.addOption(usize, "default_stack_size", default_stack_size);
+    options.addOption(bool, "fp_control", fp_control);
 
     // Without target and optimize libxev's module inherits ours; its own build script panics on some targets otherwise.
     const xev = b.dependency("libxev", .{}).module("xev");

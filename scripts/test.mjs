@@ -1,9 +1,12 @@
 // `npm test`: set-up, build, every checker and every test, one step after the other. A failing step is shown whole and the
 // rest still runs. The last line is `N passed, N failed`: each test counts, and the build and each checker count as one.
 //
-//   node scripts/test.mjs --emulate aarch64-linux-musl    only the core's tests, for that target under qemu-user
+//   node scripts/test.mjs --emulate aarch64-linux-musl    only the core's tests, for that target: under qemu-user, under wine
+//                                                         for Windows, natively for x86-linux-musl
+//   node scripts/test.mjs --compile aarch64-macos         only compiles the core's tests, for a target that nothing here runs
 
-import { existsSync, symlinkSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "./exec.mjs";
 import { devProgram, SetupError, setUp } from "./setup.mjs";
@@ -11,10 +14,11 @@ import { devProgram, SetupError, setUp } from "./setup.mjs";
 const limitSeconds = 300;
 const total = { passed: 0, failed: 0 };
 
-const emulated = process.argv[2] === "--emulate" ? process.argv[3] : undefined;
+const [mode, target] = process.argv.slice(2);
+const special = { "--emulate": emulationSteps, "--compile": compileSteps }[mode];
 try {
-  const tools = await setUp({ bun: !emulated, dev: !emulated });
-  for (const step of emulated ? emulationSteps(tools, emulated) : allSteps(tools)) await perform(tools, step);
+  const tools = await setUp({ bun: !special, dev: !special });
+  for (const step of special ? special(tools, target) : allSteps(tools)) await perform(tools, step);
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;
   console.error(`\nset-up stopped: ${error.message}`);
@@ -32,6 +36,7 @@ function allSteps({ root, zig, bun }) {
     { name: "zig fmt", command: zig, args: ["fmt", "--check", ...sources], count: oneCheck },
     zigTests(zig, "zig tests, Debug", []),
     zigTests(zig, "zig tests, ReleaseSafe", ["-Doptimize=ReleaseSafe"]),
+    zigTests(zig, "zig tests, own control words", ["-Doptimize=ReleaseSafe", "-Dfp_control=true", "-Dtest-filter=arch."]),
     {
       name: "zig examples, a package that depends on this one",
       command: zig,
@@ -58,7 +63,24 @@ function allSteps({ root, zig, bun }) {
 }
 
 function emulationSteps({ zig }, target) {
-  return [zigTests(zig, `zig tests, ${target} under qemu`, [`-Dtarget=${target}`, "-fqemu"])];
+  const options = [`-Dtarget=${target}`];
+  if (target.startsWith("x86-linux")) return [zigTests(zig, `zig tests, ${target}`, options)];
+  if (target.includes("windows")) {
+    const folder = mkdtempSync(join(tmpdir(), "zigcoro-wine-"));
+    process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+    return [
+      { ...zigTests(zig, `zig tests, ${target} under wine`, [...options, "-fwine"]), env: { WINEPREFIX: folder, WINEDEBUG: "-all" } },
+    ];
+  }
+  // Debian 12's qemu does not know the vector instructions.
+  if (target.startsWith("loongarch64")) options.push("-Dcpu=baseline-lsx");
+  return [zigTests(zig, `zig tests, ${target} under qemu`, [...options, "-fqemu"])];
+}
+
+function compileSteps({ zig }, target) {
+  return [
+    { name: `compile the zig tests, ${target}`, command: zig, args: ["build", "compile-tests", `-Dtarget=${target}`], count: oneCheck },
+  ];
 }
 
 /** The folder of a package of its own, which looks for packages beside itself: it finds those that set-up brought. */

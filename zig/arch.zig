@@ -94,6 +94,7 @@ pub inline fn stackPointer() usize {
 test {
     _ = native;
     _ = @import("arch/register_test.zig");
+    _ = @import("arch/fp_control.zig");
 }
 
 const Pair = struct {

@@ -273,8 +273,8 @@ const Scene = struct {
     /// A guard of mprotect's, in the middle of a slab, below a coroutine that another one resumed.
     fn overflowsDeep() anyerror!void {
         pool.best_guard = .protected;
-        for (0..5) |_| _ = try pool.acquire(4096);
-        try run(resumeOther, 4096, "outer");
+        for (0..5) |_| _ = try pool.acquire(16 * 1024);
+        try run(resumeOther, 16 * 1024, "outer");
     }
 
     fn resumeOther(_: *Coro) void {

@@ -33,7 +33,7 @@ pub const stack_alignment = 16;
 pub const record_offset = @offsetOf(Context, "fp");
 
 comptime {
-    std.debug.assert(@sizeOf(Context) == 24 and @sizeOf(Frame) == 32); // with common's: the numbers below
+    std.debug.assert(common.control_offset == 24 and @sizeOf(Frame) == 32); // with common's: the numbers below
 }
 
 pub fn initContext(from: common.Start) Context {
@@ -74,7 +74,7 @@ pub fn callOnStack() callconv(.naked) noreturn {
 }
 
 pub inline fn switchContext(from: *Context, to: *const Context) void {
-    switchWith("", from, to);
+    switchWith(@import("fp_control.zig").swap(common.control_offset), from, to);
 }
 
 /// Also what Windows builds on. `middle` saves what else the ABI's context has to x0 + 24 and further, and loads it from

@@ -55,5 +55,5 @@ pub inline fn switchContext(from: *Context, to: *const Context) void {
         \\ ldr x9, [x1, #40]
         \\ str x9, [x18, #0x1478]
         \\
-    , from, to);
+    ++ @import("fp_control.zig").swap(windows.control_offset), from, to);
 }

@@ -34,7 +34,7 @@ pub const stack_alignment = 8;
 pub const record_offset = @offsetOf(Context, "fp");
 
 comptime {
-    std.debug.assert(@sizeOf(Context) == 12 and @sizeOf(Frame) == 16); // with common's: the numbers below
+    std.debug.assert(common.control_offset == 12 and @sizeOf(Frame) == 16); // with common's: the numbers below
 }
 
 pub fn initContext(from: common.Start) Context {

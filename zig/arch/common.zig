@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
+const fp_control = @import("fp_control.zig");
 
 /// What runs first on a new stack; it must never return.
 pub const Entry = *const fn (argument: *anyopaque) callconv(.c) noreturn;
@@ -32,7 +33,11 @@ pub const Context = extern struct {
     sp: usize,
     fp: usize,
     pc: usize,
+    control: fp_control.Words,
 };
+
+/// Where the control words are in it.
+pub const control_offset = 3 * @sizeOf(usize);
 
 /// What `initContext` puts at the top of a stack. Everywhere but on Windows.
 pub const Frame = extern struct {
@@ -48,7 +53,8 @@ comptime {
     assert(@offsetOf(Context, "sp") == 0);
     assert(@offsetOf(Context, "fp") == 1 * word);
     assert(@offsetOf(Context, "pc") == 2 * word);
-    assert(@sizeOf(Context) == 3 * word);
+    assert(@offsetOf(Context, "control") == control_offset);
+    assert(@sizeOf(Context) == 3 * word + @sizeOf(fp_control.Words));
     assert(@offsetOf(Frame, "argument") == 0);
     assert(@offsetOf(Frame, "entry") == 1 * word);
     assert(@offsetOf(Frame, "link") == 2 * word);
@@ -68,5 +74,6 @@ pub fn initContext(from: Start, start: *const anyopaque, comptime record_end: bo
         .sp = @intFromPtr(frame),
         .fp = @intFromPtr(from.link) + if (record_end) @sizeOf(Link) else 0,
         .pc = @intFromPtr(start),
+        .control = fp_control.now(),
     };
 }

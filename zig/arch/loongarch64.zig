@@ -33,7 +33,7 @@ pub const stack_alignment = 16;
 pub const record_offset = @offsetOf(Context, "fp") + @sizeOf(common.Link);
 
 comptime {
-    std.debug.assert(@sizeOf(Context) == 24 and @sizeOf(Frame) == 32); // with common's: the numbers below
+    std.debug.assert(common.control_offset == 24 and @sizeOf(Frame) == 32); // with common's: the numbers below
 }
 
 pub fn initContext(from: common.Start) Context {

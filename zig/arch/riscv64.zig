@@ -33,7 +33,7 @@ pub const stack_alignment = 16;
 pub const record_offset = @offsetOf(Context, "fp") + @sizeOf(common.Link);
 
 comptime {
-    std.debug.assert(@sizeOf(Context) == 24 and @sizeOf(Frame) == 32); // with common's: the numbers below
+    std.debug.assert(common.control_offset == 24 and @sizeOf(Frame) == 32); // with common's: the numbers below
 }
 
 pub fn initContext(from: common.Start) Context {
@@ -85,6 +85,8 @@ pub inline fn switchContext(from: *Context, to: *const Context) void {
         \\ sd sp, 0(a0)
         \\ sd s0, 8(a0)
         \\ sd t0, 16(a0)
+        \\
+    ++ @import("fp_control.zig").swap(common.control_offset) ++
         \\ ld t0, 16(a1)
         \\ ld s0, 8(a1)
         \\ ld sp, 0(a1)

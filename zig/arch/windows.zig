@@ -8,6 +8,7 @@
 const std = @import("std");
 const assert = std.debug.assert;
 const common = @import("common.zig");
+const fp_control = @import("fp_control.zig");
 
 /// A coroutine that is not running: where to go on.
 pub const Context = extern struct {
@@ -17,7 +18,11 @@ pub const Context = extern struct {
     stack_base: usize,
     stack_limit: usize,
     deallocation_stack: usize,
+    control: fp_control.Words,
 };
+
+/// Where the control words are in it.
+pub const control_offset = 48;
 
 // What the assembly relies on.
 comptime {
@@ -27,7 +32,8 @@ comptime {
     assert(@offsetOf(Context, "stack_base") == 24);
     assert(@offsetOf(Context, "stack_limit") == 32);
     assert(@offsetOf(Context, "deallocation_stack") == 40);
-    assert(@sizeOf(Context) == 48);
+    assert(@offsetOf(Context, "control") == control_offset);
+    assert(@sizeOf(Context) == 48 + @sizeOf(fp_control.Words));
 }
 
 /// For `start`, which finds its frame at `frame`.
@@ -40,6 +46,7 @@ pub fn initContext(from: common.Start, start: *const anyopaque, frame: *anyopaqu
         .stack_base = from.top,
         .stack_limit = from.low,
         .deallocation_stack = from.low,
+        .control = fp_control.now(),
     };
 }
 

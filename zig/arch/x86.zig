@@ -4,8 +4,7 @@
 //! live at that place and nothing else. It ends in an indirect jump, never in `ret`: calls and returns stay paired and
 //! the return predictor stays right. It pushes nothing, but for a word where code may lie anywhere.
 //!
-//! MXCSR and the x87 control word belong to the thread, not to the coroutine: who changes them restores them before
-//! suspending, as before any call.
+//! MXCSR and the x87 registers: see fp_control.zig.
 //!
 //! The frame that a new coroutine starts on:
 //!
@@ -24,6 +23,7 @@
 const std = @import("std");
 const builtin = @import("builtin");
 const common = @import("common.zig");
+const fp_control = @import("fp_control.zig");
 
 pub const Context = common.Context;
 pub const Frame = common.Frame;
@@ -32,7 +32,7 @@ pub const stack_alignment = 16;
 pub const record_offset = @offsetOf(Context, "fp");
 
 comptime {
-    std.debug.assert(@sizeOf(Context) == 12 and @sizeOf(Frame) == 16); // with common's: the numbers below
+    std.debug.assert(common.control_offset == 12 and @sizeOf(Frame) == 16); // with common's: the numbers below
 }
 
 pub fn initContext(from: common.Start) Context {
@@ -75,6 +75,7 @@ pub inline fn switchContext(from: *Context, to: *const Context) void {
     // The two inputs are outputs too: an input alone counts as unchanged, whatever the clobbers say.
     var from_after: usize = undefined;
     var to_after: usize = undefined;
+    fp_control.emptyX87();
     if (has_mask_registers) {
         // The mask registers have no name among the clobbers.
         var k0: u16 = undefined;
@@ -113,6 +114,8 @@ const routine = where_we_are ++
     \\ movl %%esp, 0(%%ecx)
     \\ movl %%ebp, 4(%%ecx)
     \\ movl %%eax, 8(%%ecx)
+    \\
+++ fp_control.swap(common.control_offset) ++
     \\ movl 0(%%edx), %%esp
     \\ movl 4(%%edx), %%ebp
     \\ jmpl *8(%%edx)

@@ -5,11 +5,11 @@
 //! indirect jump, never in `ret`: calls and returns stay paired and the return predictor stays right. It pushes nothing,
 //! so the red zone below the old stack pointer stays whole.
 //!
-//! MXCSR and the x87 control word belong to the thread, not to the coroutine: who changes them restores them before
-//! suspending, as before any call.
+//! MXCSR and the x87 registers: see fp_control.zig.
 
 const std = @import("std");
 const builtin = @import("builtin");
+const fp_control = @import("fp_control.zig");
 
 pub const stack_alignment = 16;
 
@@ -31,6 +31,7 @@ pub inline fn switchContext(comptime middle: []const u8, from: *anyopaque, to: *
     // The two inputs are outputs too: an input alone counts as unchanged, whatever the clobbers say.
     var from_after: *anyopaque = undefined;
     var to_after: *const anyopaque = undefined;
+    fp_control.emptyX87();
     if (has_mask_registers) {
         // The mask registers have no name among the clobbers.
         var k0: u16 = undefined;

@@ -25,7 +25,7 @@ pub const stack_alignment = x86_64.stack_alignment;
 pub const record_offset = @offsetOf(Context, "fp");
 
 comptime {
-    std.debug.assert(@sizeOf(Context) == 24 and @sizeOf(Frame) == 32); // with common's: the numbers below
+    std.debug.assert(common.control_offset == 24 and @sizeOf(Frame) == 32); // with common's: the numbers below
 }
 
 pub fn initContext(from: common.Start) Context {
@@ -83,5 +83,5 @@ pub fn callOnStack() callconv(.naked) noreturn {
 }
 
 pub inline fn switchContext(from: *Context, to: *const Context) void {
-    x86_64.switchContext("", from, to);
+    x86_64.switchContext(@import("fp_control.zig").swap(common.control_offset), from, to);
 }

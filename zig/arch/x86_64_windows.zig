@@ -65,5 +65,5 @@ pub inline fn switchContext(from: *Context, to: *const Context) void {
         \\ movq 40(%%rsi), %%rax
         \\ movq %%rax, %%gs:0x1478
         \\
-    , from, to);
+    ++ @import("fp_control.zig").swap(windows.control_offset), from, to);
 }
