@@ -123,8 +123,8 @@ fn Model(comptime aio: type) type {
                 .len = self.random.intRangeAtMost(usize, 1, 24 * 1024),
                 .limit_ms = if (self.random.uintLessThan(u32, 10) == 0) self.random.uintLessThan(u64, 2) else null,
             };
-            if (kind == .write) for (action.buffer[0..action.len], way.sent..) |*byte, place| {
-                byte.* = byteAt(place);
+            if (kind == .write) for (action.buffer[0..action.len], 0..) |*byte, at| {
+                byte.* = byteAt(way.sent + at);
             };
             action.frame = try libcoro.xasync(Action.run, .{action}, 32 * 1024);
             return action;
@@ -160,7 +160,7 @@ fn Model(comptime aio: type) type {
                 .write => way.sent += action.result,
                 .read => {
                     try testing.expect(action.result > 0);
-                    for (action.buffer[0..action.result], way.received..) |byte, at| try testing.expectEqual(byteAt(at), byte);
+                    for (action.buffer[0..action.result], 0..) |byte, at| try testing.expectEqual(byteAt(way.received + at), byte);
                     way.received += action.result;
                     // What a write that has not been reaped yet has sent is received, too.
                     const in_flight: u64 = if (way.writing) |w| w.len else 0;
