@@ -1,7 +1,7 @@
 // The programs of the README and of the guides do what they say: each fenced `ts` block is run as it stands, in a process of its own.
 
 import { expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const root = join(import.meta.dir, "..");
@@ -31,6 +31,18 @@ test("the tour", async () => {
 
 test("the native body", async () => {
   expect(await output(blocks("ts")[1] as string, { "sum.c": blocks("c")[0] as string })).toBe("155\n");
+});
+
+// The Zig code of the documents stands, line for line, in the package under examples/zig, which is built and run.
+test("Zig code", () => {
+  const folder = join(root, "examples", "zig");
+  const files = ["build.zig", ...readdirSync(join(folder, "src")).map((name) => join("src", name))];
+  const code = (text: string) => text.split("\n").map((line) => line.replace(/ *\/\/.*/, "").trim());
+  const known = new Set(files.flatMap((name) => code(readFileSync(join(folder, name), "utf8"))));
+  const documents = ["README.md", "docs/zig.md", "docs/from-zigcoro.md"].map((name) => readFileSync(join(root, name), "utf8"));
+  const lines = documents.flatMap((text) => blocks("zig", text).flatMap(code));
+  expect(lines.length).toBeGreaterThan(30);
+  expect(lines.filter((line) => line !== "" && !known.has(line))).toEqual([]);
 });
 
 // A program of a guide ends with what it prints, as comments.
