@@ -12,11 +12,18 @@ pub fn build(b: *std.Build) void {
         "fp_control",
         "Give each coroutine its own floating-point control words, rounding among them; a switch costs twice as much (default false)",
     ) orelse false;
+    // What they are for: docs/debugging.md.
+    const tsan = b.option(bool, "tsan", "Build for ThreadSanitizer (default false)") orelse false;
+    const asan = b.option(bool, "asan", "Tell the program's AddressSanitizer of coroutines (default false)") orelse false;
+    const valgrind = b.option(bool, "valgrind", "Tell Valgrind of coroutines (default: in Debug builds)");
+    // Zig's own backend instruments nothing.
+    const use_llvm: ?bool = if (tsan or valgrind == true) true else null;
     const filters = b.option([]const []const u8, "test-filter", "Run only tests whose name contains this") orelse &.{};
 
     const options = b.addOptions();
     options.addOption(usize, "default_stack_size", default_stack_size);
     options.addOption(bool, "fp_control", fp_control);
+    options.addOption(bool, "asan", asan);
 
     // Without target and optimize libxev's module inherits ours; its own build script panics on some targets otherwise.
     const xev = b.dependency("libxev", .{}).module("xev");
@@ -29,6 +36,9 @@ pub fn build(b: *std.Build) void {
         .root_source_file = b.path("zig/libcoro.zig"),
         .target = target,
         .optimize = optimize,
+        .link_libc = if (tsan) true else null,
+        .sanitize_thread = tsan,
+        .valgrind = valgrind,
         .imports = imports,
     });
 
@@ -42,13 +52,18 @@ pub fn build(b: *std.Build) void {
             .optimize = optimize,
             .pic = true,
             .strip = optimize != .Debug,
+            .link_libc = if (tsan) true else null,
+            .sanitize_thread = tsan,
+            .valgrind = valgrind,
             .imports = imports,
         }),
+        .use_llvm = use_llvm,
     });
 
     const tests = b.addTest(.{
         .root_module = libcoro,
         .filters = filters,
+        .use_llvm = use_llvm,
     });
     const library_tests = b.addTest(.{
         .root_module = b.createModule(.{
@@ -56,10 +71,31 @@ pub fn build(b: *std.Build) void {
             .target = target,
             .optimize = optimize,
             .link_libc = true,
+            .sanitize_thread = tsan,
+            .valgrind = valgrind,
             .imports = imports,
         }),
         .filters = filters,
+        .use_llvm = use_llvm,
     });
+
+    // What scripts/ci-sanitizers.mjs links with C.
+    const sanitized = b.addLibrary(.{
+        .name = "sanitized",
+        .linkage = .static,
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("test/fixtures/sanitized.zig"),
+            .target = target,
+            .optimize = optimize,
+            .pic = true,
+            .link_libc = true,
+            .sanitize_thread = tsan,
+            .valgrind = valgrind,
+            .imports = &.{.{ .name = "libcoro", .module = libcoro }},
+        }),
+        .use_llvm = use_llvm,
+    });
+    sanitized.bundle_compiler_rt = true;
 
     const describe = b.addExecutable(.{
         .name = "describe",
@@ -94,6 +130,11 @@ pub fn build(b: *std.Build) void {
     test_step.dependOn(&b.addRunArtifact(tests).step);
     // The library and its event loops are written for 64-bit Linux so far; the rest of the core is tested elsewhere too.
     if (target.result.os.tag == .linux and target.result.ptrBitWidth() == 64) test_step.dependOn(&b.addRunArtifact(library_tests).step);
+
+    const sanitizers_step = b.step("sanitized", "Install what scripts/ci-sanitizers.mjs runs: the tests, and coroutines for C");
+    // AddressSanitizer's own functions come with the C that is linked with.
+    if (!asan) sanitizers_step.dependOn(&b.addInstallArtifact(library_tests, .{}).step);
+    sanitizers_step.dependOn(&b.addInstallArtifact(sanitized, .{}).step);
 
     const run_benchmark = b.addRunArtifact(benchmark);
     run_benchmark.addArgs(b.args orelse &.{});

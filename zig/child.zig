@@ -3,6 +3,7 @@
 const std = @import("std");
 const builtin = @import("builtin");
 const linux = std.os.linux;
+const sanitizer = @import("sanitizer.zig");
 
 pub const Ended = struct {
     /// Null when it exited.
@@ -27,6 +28,7 @@ pub fn run(comptime func: fn () anyerror!void, buffer: []u8) !Ended {
     try std.testing.expect(pid >= 0);
     if (pid == 0) {
         _ = linux.dup3(pipe[1], 2, 0);
+        sanitizer.muteValgrind();
         func() catch linux.exit_group(1);
         linux.exit_group(0);
     }

@@ -30,6 +30,7 @@ const libcoro_options = @import("libcoro_options");
 const Anchor = @import("anchor.zig").Anchor;
 const arch = @import("arch.zig");
 const overflow = @import("overflow.zig");
+const sanitizer = @import("sanitizer.zig");
 const stacks = @import("stack.zig");
 const Executor = @import("executor.zig").Executor;
 const Scope = @import("cancel.zig").Scope;
@@ -81,6 +82,7 @@ pub const Coro = struct {
     executor: ?*Executor,
     /// The thread's live coroutines.
     next_live: ?*Coro,
+    fiber: sanitizer.Fiber,
     // What follows begins as zeros, side by side, which the compiler clears in few stores.
     prev_live: ?*Coro = null,
     /// What it is suspended in, when that is a wait.
@@ -125,6 +127,7 @@ pub const Coro = struct {
         const co = atTop(stack.memory);
         const top = std.mem.alignBackward(usize, @intFromPtr(co) - reserved, stack_alignment);
         const thread = Thread.get();
+        const fiber: sanitizer.Fiber = .init(stack.memory);
         co.* = .{
             .context = undefined,
             .thread = thread,
@@ -133,6 +136,7 @@ pub const Coro = struct {
             .storage = userdata,
             .executor = thread.env.executor,
             .next_live = thread.live,
+            .fiber = fiber,
         };
         const low = @intFromPtr(stack.memory.ptr);
         co.context = arch.initContext(.{ .low = low, .top = top, .entry = main, .argument = co, .link = &co.link });
@@ -151,6 +155,7 @@ pub const Coro = struct {
         if (co.prev_live) |prev| prev.next_live = co.next_live else co.thread.live = co.next_live;
         if (co.next_live) |next| next.prev_live = co.prev_live;
         const stack = co.stack;
+        co.fiber.deinit(stack.memory, co.status != .start);
         stack.release();
     }
 
@@ -196,7 +201,9 @@ pub const Coro = struct {
         co.link.frame = arch.recordOf(&from.context);
         co.status = .active;
         thread.current = co;
+        from.fiber.leave(&co.fiber, false);
         arch.switchContext(&from.context, &co.context);
+        from.fiber.arrive(null);
         if (thread.after) |after| after.run(thread);
     }
 
@@ -205,18 +212,21 @@ pub const Coro = struct {
         assert(co == co.thread.current);
         if (co.hasOverflowed()) fail(.overflow, co);
         co.status = .suspended;
-        co.switchOut();
+        co.switchOut(false);
+        co.fiber.arrive(&co.resumer().fiber);
     }
 
-    inline fn switchOut(co: *Coro) void {
+    inline fn switchOut(co: *Coro, comptime last: bool) void {
         const to = co.resumer();
         co.thread.current = to;
+        co.fiber.leave(&to.fiber, last);
         arch.switchContext(&co.context, &to.context);
     }
 
     /// First on the new stack.
     fn main(argument: *anyopaque) callconv(.c) noreturn {
         const co: *Coro = @ptrCast(@alignCast(argument));
+        co.fiber.arrive(&co.resumer().fiber);
         co.entry(co);
         co.finish();
     }
@@ -229,7 +239,7 @@ pub const Coro = struct {
         while (co.joiners.pop()) |w| w.wake();
         if (co.task.queue) |queue| queue.remove(&co.task);
         if (co.finishedFn) |func| co.thread.after = .{ .func = @ptrCast(func), .data = co };
-        co.switchOut();
+        co.switchOut(true);
         unreachable; // a finished coroutine is never resumed
     }
 
@@ -259,6 +269,7 @@ pub const Coro = struct {
     pub fn setName(co: *Coro, new: []const u8) void {
         co.name_len = @intCast(@min(new.len, max_name_len));
         @memcpy(co.name_buffer[0..co.name_len], new[0..co.name_len]);
+        co.fiber.setName(co.name());
     }
 
     /// The coroutine that its thread runs on `memory` now; null when there is none. `memory` is a pool's stack, in whatever
@@ -341,6 +352,7 @@ pub const Thread = struct {
             .storage = null,
             .executor = null,
             .next_live = null,
+            .fiber = .{},
         };
         thread.root.setName("root");
         thread.current = &thread.root;
@@ -424,6 +436,7 @@ pub noinline fn fail(kind: Failure.Kind, co: *Coro) noreturn {
         // The root waits in `switchIn` and runs this next.
         thread.after = .{ .func = Failure.report, .data = &thread.failure };
         thread.current = &thread.root;
+        current.fiber.leave(&thread.root.fiber, false);
         arch.switchContext(&current.context, &thread.root.context);
     }
     Failure.report(&thread.failure);

@@ -67,6 +67,7 @@ test {
     _ = coro;
     _ = @import("overflow.zig");
     _ = @import("panic.zig");
+    _ = @import("sanitizer.zig");
     _ = @import("executor.zig");
     _ = @import("waiter.zig");
     _ = @import("wait_test.zig");

@@ -29,6 +29,7 @@ const linux = std.os.linux;
 const windows = std.os.windows;
 const Allocator = std.mem.Allocator;
 const overflow = @import("overflow.zig");
+const sanitizer = @import("sanitizer.zig");
 
 pub const alignment = @import("arch.zig").stack_alignment;
 pub const Memory = []align(alignment) u8;
@@ -37,7 +38,7 @@ pub const Memory = []align(alignment) u8;
 /// stack.
 pub const inlined: std.builtin.CallingConvention = if (builtin.mode == .Debug) .auto else .@"inline";
 
-pub const min_size = 4 * 1024;
+pub const min_size = @max(4 * 1024, sanitizer.min_stack_size);
 pub const max_size = 8 * 1024 * 1024;
 
 pub const Error = error{
@@ -445,11 +446,11 @@ const Fault = struct {
     }
 };
 
-/// Asks the kernel to read a path there, which says EFAULT instead of raising a signal.
+/// Asks the kernel to read an argument there, which says EFAULT instead of raising a signal, or else that there is no such
+/// descriptor. Not a path: Valgrind reads those itself first, and dies.
 pub fn isUnreadable(page: []align(std.heap.page_size_min) u8) bool {
     if (builtin.os.tag != .linux) return true;
-    const path: [*:0]const u8 = @ptrCast(page.ptr);
-    return linux.errno(linux.faccessat(linux.AT.FDCWD, path, 0, 0)) == .FAULT;
+    return linux.errno(linux.epoll_ctl(-1, linux.EPOLL.CTL_ADD, -1, @ptrCast(page.ptr))) == .FAULT;
 }
 
 /// Gives memory back; it reads as zero afterwards. False: the system does not do that.
@@ -517,7 +518,8 @@ const darwin = struct {
     extern "c" fn pthread_get_stacksize_np(*anyopaque) usize;
 };
 
-fn findInMaps(here: usize) ?usize {
+/// Not inlined: a caller on a small coroutine's stack has no room for the buffer, and needs none.
+noinline fn findInMaps(here: usize) ?usize {
     const rc = linux.open("/proc/self/maps", .{ .ACCMODE = .RDONLY, .CLOEXEC = true }, 0);
     if (linux.errno(rc) != .SUCCESS) return null;
     const fd: linux.fd_t = @intCast(rc);
