@@ -178,15 +178,23 @@ export class Channel<T> {
    * ```
    */
   forEach(body: (value: T) => Coroutine<unknown> | unknown): Operation<void> {
-    checkFunction(body, "Channel.forEach: body");
-    const next = this.#next;
-    return call(function* forEach() {
-      for (let result = yield* next; !result.done; result = yield* next) {
-        const value = body(result.value);
-        if ((isGenerator(value) ? yield* call(value) : value) === false) return;
-      }
-    });
+    return forEachOf(this.#next, body, "Channel.forEach: body");
   }
+}
+
+/** Runs `body` with the value of each `next` until that says done, or `body` false. */
+export function forEachOf<T>(
+  next: Operation<IteratorResult<T, undefined>>,
+  body: (value: T) => Coroutine<unknown> | unknown,
+  what: string,
+): Operation<void> {
+  checkFunction(body, what);
+  return call(function* forEach() {
+    for (let result = yield* next; !result.done; result = yield* next) {
+      const value = body(result.value);
+      if ((isGenerator(value) ? yield* call(value) : value) === false) return;
+    }
+  });
 }
 
 function closedError(queue: Queue<unknown>): ChannelClosed {

@@ -41,9 +41,9 @@ export class MisuseError extends Error {
 export class ChannelClosed extends Error {
   override readonly name = "ChannelClosed";
   readonly code = "ERR_CHANNEL_CLOSED";
-  /** @param cause what the channel was closed with */
-  constructor(channel: string, cause?: unknown) {
-    super(`cannot send to channel "${channel}": it is closed`, cause === undefined ? {} : { cause });
+  /** @param cause what the channel was closed with @param message when it is not that something was to be sent */
+  constructor(channel: string, cause?: unknown, message = `cannot send to channel "${channel}": it is closed`) {
+    super(message, cause === undefined ? {} : { cause });
   }
 }
 

@@ -24,6 +24,7 @@ export { run } from "./run.ts";
 export { type ErrorPolicy, type Scope, type ScopeOptions, scope } from "./scope.ts";
 export { race, type Selected, select } from "./select.ts";
 export { Mutex, type Permit, Semaphore } from "./semaphore.ts";
+export { SharedChannel, type SharedChannelHandle } from "./shared-channel.ts";
 export { shield } from "./shield.ts";
 export { now, sleep, sleepUntil } from "./sleep.ts";
 export { remainingStackSize, type Stack, stackAlloc } from "./stack.ts";

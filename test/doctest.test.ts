@@ -93,6 +93,11 @@ const entries: Record<string, Entry> = {
     after: "console.log(page);",
     prints: ["up"],
   },
+  "shared-channel.ts SharedChannel": {
+    prelude: "let there; const worker = { postMessage: (handle) => { there = SharedChannel.from(handle); } };",
+    after: "console.log(yield* there.recv());",
+    prints: ["42"],
+  },
   "shield.ts shield": {
     prelude: "function* commit() { yield* sleep(0); console.log('committed'); }",
     prints: ["committed"],

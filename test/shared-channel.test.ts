@@ -1,0 +1,346 @@
+// SharedChannel: messages between threads. The rules are checked with several sides on one thread, where a seed decides all; what only
+// threads can show (exactly once, backpressure, ends of threads) with Workers, and terminations in child processes.
+
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import {
+  all,
+  Cancelled,
+  Channel,
+  ChannelClosed,
+  type Operation,
+  run,
+  SharedChannel,
+  type SharedChannelHandle,
+  select,
+  sleep,
+  TimeoutError,
+  withTimeout,
+  xasync,
+} from "zigcoro";
+import { childTimeoutMs, runFixture } from "./support/child.ts";
+import { failure, thrown } from "./support/failure.ts";
+import { Random } from "./support/random.ts";
+import { type Helper, start } from "./support/shared.ts";
+
+setDefaultTimeout(childTimeoutMs);
+
+const helpers: Helper[] = [];
+function helper(...args: Parameters<typeof start>): Helper {
+  const started = start(...args);
+  helpers.push(started);
+  return started;
+}
+afterAll(() => {
+  for (const { worker } of helpers) worker.terminate();
+});
+
+async function sendUntilItFails(channel: SharedChannel<number>): Promise<void> {
+  for (;;) await channel.send(2);
+}
+
+async function untilItFails(channel: SharedChannel<number>): Promise<void> {
+  for await (const _ of channel);
+}
+
+/** A channel and another side of it, as another thread would have it. */
+function pair<T>(capacity: number): [home: SharedChannel<T>, guest: SharedChannel<T>] {
+  const home = new SharedChannel<T>(capacity, "pair");
+  return [home, SharedChannel.from<T>(home.handle())];
+}
+
+const sides = [
+  ["home to guest", 0, 1],
+  ["guest to home", 1, 0],
+  ["guest to itself", 1, 1],
+  ["home to itself", 0, 0],
+] as const;
+
+describe("what is wrong is told before anything happens", () => {
+  test("arguments", () => {
+    const range = "an integer from 1 to 2147483647";
+    expect(thrown(() => new SharedChannel(0))).toBe(`RangeError: new SharedChannel: capacity must be ${range}, got 0`);
+    expect(thrown(() => new SharedChannel("1" as never))).toBe(`TypeError: new SharedChannel: capacity must be ${range}, got "1"`);
+    expect(thrown(() => new SharedChannel(1, 5 as never))).toBe("TypeError: new SharedChannel: name must be a string, got 5");
+    for (const wrong of [undefined, null, 5, {}, { port: {}, name: "x", capacity: 1 }, { port: new MessageChannel().port1, name: "x" }]) {
+      expect(thrown(() => SharedChannel.from(wrong as never))).toMatch(/^TypeError: .*handle must be what SharedChannel.handle\(\) gave/);
+    }
+    const channel = new SharedChannel<number>(1);
+    const handle = channel.handle();
+    SharedChannel.from(handle);
+    expect(thrown(() => SharedChannel.from(handle))).toMatch(/^TypeError: .*was opened before/);
+    expect(thrown(() => channel.recvMany(0))).toBe(`RangeError: SharedChannel.recvMany: max must be ${range}, got 0`);
+    expect(thrown(() => channel.send(1, { transfer: 5 as never }))).toMatch(/^TypeError: .*transfer must be an array, got 5/);
+    expect(thrown(() => channel.send(1, { transfer: [new MessageChannel().port1] as never }))).toMatch(
+      /^TypeError: .*transfer\[0\] must be an ArrayBuffer/,
+    );
+  });
+
+  for (const side of [0, 1] as const) {
+    test(`a value that cannot be copied is not sent, and takes no room (${side === 0 ? "home" : "guest"})`, async () => {
+      const channels = pair<unknown>(1);
+      expect(await failure(channels[side].send(() => {}))).toMatchObject({ name: "DataCloneError" });
+      await channels[side].send("fine");
+      expect(await channels[0].recv()).toBe("fine");
+    });
+  }
+});
+
+describe("one sends, another receives", () => {
+  for (const [name, from, to] of sides) {
+    test(name, async () => {
+      const channels = pair<unknown>(2);
+      const [sender, receiver] = [channels[from], channels[to]];
+      const sent = { deep: [1, new Map([["a", 1n]])] };
+      await sender.send(sent);
+      sent.deep.pop();
+      await sender.send(undefined);
+      expect(await sender.trySend("no room")).toBe(false);
+      expect(await receiver.recv()).toEqual({ deep: [1, new Map([["a", 1n]])] });
+      expect(await receiver.next()).toEqual({ done: false, value: undefined });
+      expect(await receiver.tryRecv()).toBeUndefined();
+      expect(await sender.trySend("a")).toBe(true);
+      expect(await sender.trySend("b")).toBe(true);
+      const both = await receiver.recvMany(5);
+      if (both.length < 2) both.push(await receiver.recv());
+      expect(both).toEqual(["a", "b"]);
+      const waiting = receiver.recv().then((value) => value);
+      await sender.send("to one who waits");
+      expect(await waiting).toBe("to one who waits");
+    });
+
+    test(`moves bytes when the send ends, and only then (${name})`, async () => {
+      const channels = pair<Uint8Array>(1);
+      const [sender, receiver] = [channels[from], channels[to]];
+      const [first, second] = [new Uint8Array([1, 2, 3]), new Uint8Array([4])];
+      await sender.send(first, { transfer: [first.buffer] });
+      expect([first.byteLength, first.buffer.detached]).toEqual([0, true]);
+      expect(await failure(withTimeout(1, sender.send(second, { transfer: [second.buffer] })))).toBeInstanceOf(TimeoutError);
+      expect(await sender.trySend(second, { transfer: [second.buffer] })).toBe(false);
+      expect(second.buffer.detached).toBe(false);
+      expect(await receiver.recv()).toEqual(new Uint8Array([1, 2, 3]));
+      expect(await receiver.tryRecv()).toBeUndefined();
+    });
+
+    test(`close drains, then ends; sends fail (${name})`, async () => {
+      for (const closer of [from, to]) {
+        const channels = pair<number>(2);
+        const [sender, receiver] = [channels[from], channels[to]];
+        await all([sender.send(1), sender.send(2)]);
+        const blocked = failure(sender.send(3));
+        channels[closer].close();
+        channels[closer].close();
+        expect(await blocked).toBeInstanceOf(ChannelClosed);
+        const got: number[] = [];
+        for await (const n of receiver) got.push(n);
+        expect(got).toEqual([1, 2]);
+        expect(await receiver.recv()).toBeUndefined();
+        expect(await receiver.recvMany(3)).toEqual([]);
+        expect([sender.closed, receiver.closed]).toEqual([true, true]);
+        expect(await failure(sender.send(4))).toMatchObject({ message: 'cannot send to channel "pair": it is closed' });
+      }
+    });
+  }
+
+  test("close ends who waits to receive, on both sides", async () => {
+    const [home, guest] = pair<number>(1);
+    const waits = [home.recv(), guest.recv(), home.next(), guest.next()].map((operation) => operation.then((value) => value));
+    guest.close();
+    const end = { done: true, value: undefined };
+    expect(await Promise.all(waits)).toEqual([undefined, undefined, end, end] as never);
+  });
+
+  test("a guest makes handles, too", async () => {
+    const [home, guest] = pair<number>(1);
+    const third = SharedChannel.from<number>(guest.handle());
+    await third.send(7);
+    expect(await home.recv()).toBe(7);
+    expect([third.name, third.capacity]).toEqual(["pair", 1]);
+  });
+
+  test("select between a shared and a local channel takes one of them", async () => {
+    for (const side of [0, 1] as const) {
+      const shared = pair<string>(1);
+      const local = new Channel<string>(1);
+      const waiting = run(function* () {
+        return yield* select({ shared: shared[side].recv(), local: local.recv() });
+      });
+      await local.send("near");
+      expect(await waiting).toEqual({ key: "local", value: "near" });
+      await shared[0].send("far");
+      expect(await select({ shared: shared[side].recv(), local: local.recv() })).toEqual({ key: "shared", value: "far" });
+      expect(await shared[0].trySend("next")).toBe(true);
+      const loser = await select({ local: local.send("first"), shared: shared[side].recv() });
+      expect(loser.key === "local" ? await shared[side].recv() : loser.value).toBe("next");
+    }
+  });
+});
+
+// Senders and receivers on three sides, each operation with a timeout, a cancel or a select that may win over it. What was sent (the send
+// ended) is received once, nothing else is, and a side that nobody cancels keeps the order of each sender.
+describe("cancels, timeouts and selects lose and duplicate nothing", () => {
+  const only = process.env.SEED === undefined ? undefined : Number(process.env.SEED);
+  for (let seed = 0; seed < 20; seed++) {
+    if (only !== undefined && only !== seed) continue;
+    test(`300 messages (SEED=${seed})`, async () => {
+      const random = new Random(seed);
+      const home = new SharedChannel<number>(1 + random.below(4));
+      const channels = [home, SharedChannel.from<number>(home.handle()), SharedChannel.from<number>(home.handle())];
+      const sent: number[] = [];
+      const received: number[] = [];
+
+      /** Whether `operation` has ended: tried in a way that may take it back. */
+      const attempt = async <T>(operation: Operation<T>): Promise<{ value: T } | undefined> => {
+        const how = random.below(3);
+        try {
+          if (how === 0) return { value: await withTimeout(random.below(3) / 10, operation) };
+          if (how === 1) {
+            const winner = await select({ operation, sleep: sleep(random.below(3) / 10) });
+            return winner.key === "operation" ? { value: winner.value as T } : undefined;
+          }
+          let result: { value: T } | undefined;
+          const frame = xasync(function* () {
+            result = { value: yield* operation };
+          });
+          for (let turns = random.below(4); turns > 0; turns--) await new Promise((resolve) => setImmediate(resolve));
+          frame.cancel();
+          await frame.then(undefined, () => {});
+          return result;
+        } catch (error) {
+          if (error instanceof TimeoutError || error instanceof Cancelled) return undefined;
+          throw error;
+        }
+      };
+
+      const sender = async (channel: SharedChannel<number>, from: number) => {
+        for (let i = 0; i < 100; i++) {
+          while ((await attempt(channel.send(from + i))) === undefined);
+          sent.push(from + i);
+        }
+      };
+      const receiver = async (channel: SharedChannel<number>) => {
+        while (true) {
+          const got = random.below(2) === 0 ? await attempt(channel.recvMany(3)) : await attempt(channel.next());
+          if (got === undefined) continue;
+          const values = Array.isArray(got.value) ? got.value : got.value.done ? [] : [got.value.value];
+          if (values.length === 0) return;
+          received.push(...values);
+        }
+      };
+      const receivers = Promise.all(channels.map(receiver));
+      await Promise.all(channels.map((channel, i) => sender(channel, i * 100)));
+      home.close();
+      await receivers;
+      const expected = Array.from({ length: 300 }, (_, i) => i);
+      expect({ seed, sent: sent.sort((a, b) => a - b) }).toEqual({ seed, sent: expected });
+      expect({ seed, received: received.sort((a, b) => a - b) }).toEqual({ seed, received: expected });
+    });
+  }
+});
+
+describe("between threads", () => {
+  test("four Workers produce and relay: each message arrives once", async () => {
+    const [numbers, relayed] = [new SharedChannel<number>(4), new SharedChannel<number>(4)];
+    const total = 500;
+    const producers = [0, 1].map((id) => helper("produce", [numbers], { id, total }));
+    for (let i = 0; i < 2; i++) helper("relay", [numbers, relayed]);
+    const got = await run(function* () {
+      const values: number[] = [];
+      while (values.length < 2 * total) values.push(...(yield* relayed.recvMany(16)));
+      return values;
+    });
+    for (const producer of producers) expect(await producer.next()).toBe("done");
+    expect(got.sort((a, b) => a - b)).toEqual(Array.from({ length: 2 * total }, (_, i) => i));
+    numbers.close();
+    relayed.close();
+  });
+
+  test("a sender is never more than the capacity ahead", async () => {
+    const channel = new SharedChannel<number>(3);
+    const producer = helper("produce", [channel], { total: 200 });
+    let most = 0;
+    await run(function* () {
+      for (let received = 0; received < 200; received++) {
+        expect(yield* channel.recv()).toBe(received);
+        // Read after the receive: room for one more may already be used.
+        most = Math.max(most, Atomics.load(producer.counts, 0) - received);
+        if (received % 50 === 0) yield* sleep(2);
+        expect(Atomics.load(producer.counts, 0) - (received + 1)).toBeLessThanOrEqual(3);
+      }
+    });
+    expect(most).toBeGreaterThan(0);
+  });
+
+  for (const role of ["owns", "owns and ends"]) {
+    test(`the thread that made it ends (${role})`, async () => {
+      const owner = helper(role, []);
+      const channel = SharedChannel.from<number>((await owner.next()) as SharedChannelHandle);
+      const blocked = [failure(sendUntilItFails(channel)), failure(untilItFails(channel))];
+      if (role === "owns") owner.worker.terminate();
+      await owner.ended;
+      const ended = 'channel "owned by a Worker" is closed: the thread that made it has ended';
+      await Promise.all(blocked);
+      for (const use of [() => channel.send(1), () => channel.recv(), () => channel.trySend(1), () => channel.tryRecv()]) {
+        expect(await failure(use())).toMatchObject({ name: "ChannelClosed", message: ended });
+      }
+      expect(thrown(() => channel.handle())).toBe(`ChannelClosed: ${ended}`);
+      channel.close();
+    });
+  }
+
+  test("what a terminated Worker had been handed, and did not take, is the first again", async () => {
+    const channel = new SharedChannel<number>(4);
+    const worker = helper("is handed a message", [channel]);
+    for (let i = 0; i < 4; i++) await channel.send(i);
+    await worker.next();
+    // It has asked; the home has handed over two and so has room for two.
+    await all([channel.send(4), channel.send(5)]);
+    worker.worker.terminate();
+    await worker.ended;
+    const got: number[] = [];
+    while (got.length < 6) got.push(...(await channel.recvMany(6)));
+    expect(got).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  test("what a Worker had sent arrives, and the room that it had been granted is free again", async () => {
+    const channel = new SharedChannel<number>(2);
+    const producer = helper("produce", [channel], { total: 1000 });
+    for (let i = 0; i < 100; i++) expect(await channel.recv()).toBe(i);
+    producer.worker.terminate();
+    await producer.ended;
+    let next = 100;
+    for (let n = await channel.tryRecv(); n !== undefined; n = await channel.tryRecv()) expect(n).toBe(next++);
+    expect(next).toBeGreaterThanOrEqual(Atomics.load(producer.counts, 0));
+    const granted = helper("is granted a send", [channel]);
+    await granted.next();
+    granted.worker.terminate();
+    await granted.ended;
+    for (let i = 0; i < 2; i++) await channel.send(i);
+    expect(await channel.trySend(3)).toBe(false);
+  });
+});
+
+describe("a process ends by itself, and not before", () => {
+  test.each(["opened and left alone", "waits for a Worker", "a receive for ever", "a Worker that waits"])("%s", async (name) => {
+    const expected: Record<string, object> = {
+      "opened and left alone": { code: 0, out: "opened\n" },
+      "waits for a Worker": { code: 0, out: "0\n1\n2\n" },
+      "a receive for ever": { code: 1, out: "" },
+      "a Worker that waits": { code: 0, out: "undefined\n" },
+    };
+    const ended = await runFixture("shared-ends.ts", [name]);
+    expect(ended).toMatchObject({ ...expected[name], signal: null });
+    if (name === "a receive for ever")
+      expect(ended.err).toMatch(/all coroutines are asleep\n.*"main" waits to receive from channel "quiet"/);
+  });
+});
+
+// 1,000 Workers.
+describe("terminated Workers harm nobody", () => {
+  const only = process.env.SEED === undefined ? undefined : Number(process.env.SEED);
+  for (let seed = 0; seed < 10; seed++) {
+    if (only !== undefined && only !== seed) continue;
+    test(`100 in mixed states (SEED=${seed})`, async () => {
+      expect(await runFixture("shared-terminations.ts", [String(seed), "100"])).toEqual({ code: 0, signal: null, out: "alive\n", err: "" });
+    });
+  }
+});
