@@ -176,7 +176,7 @@ describe("one sends, another receives", () => {
 });
 
 // Senders and receivers on three sides, each operation with a timeout, a cancel or a select that may win over it. What was sent (the send
-// ended) is received once, nothing else is, and a side that nobody cancels keeps the order of each sender.
+// ended) is received once, and nothing else is.
 describe("cancels, timeouts and selects lose and duplicate nothing", () => {
   const only = process.env.SEED === undefined ? undefined : Number(process.env.SEED);
   for (let seed = 0; seed < 20; seed++) {

@@ -5,6 +5,7 @@ const builtin = @import("builtin");
 const assert = std.debug.assert;
 const arch = @import("arch.zig");
 const overflow = @import("overflow.zig");
+const sanitizer = @import("sanitizer.zig");
 const stacks = @import("stack.zig");
 const coro = @import("coro.zig");
 const Coro = coro.Coro;
@@ -390,9 +391,9 @@ test "the remaining stack shrinks with depth, in a coroutine and on the root" {
     defer env.tearDown();
     var size: usize = 0;
     var shrinks = false;
-    const frame = try xasync(Body.run, .{ &size, &shrinks }, 32 * 1024);
+    const frame = try xasync(Body.run, .{ &size, &shrinks }, 64 * 1024);
     defer frame.deinit();
-    try testing.expect(size > 24 * 1024 and size < 32 * 1024);
+    try testing.expect(size > 56 * 1024 and size < 64 * 1024);
     try testing.expect(shrinks);
     const root = remainingStackSize();
     if (root == 0) return error.SkipZigTest;
@@ -475,7 +476,7 @@ test "100,000 coroutines alive at once, each with its own state" {
     var env: TestEnv = .{};
     env.setUp();
     defer env.tearDown();
-    const all = try testing.allocator.alloc(*Coro, 100_000);
+    const all = try testing.allocator.alloc(*Coro, sanitizer.bearable(100_000));
     defer testing.allocator.free(all);
     for (all, 0..) |*co, i| co.* = try .init(&env.pool, default_stack_size, Body.run, @ptrFromInt(i * 16), "one of many");
     defer for (all) |co| co.deinit();

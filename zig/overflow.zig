@@ -263,7 +263,7 @@ const Scene = struct {
     }
 
     fn overflows() anyerror!void {
-        try run(recurse, 16 * 1024, "pump 17");
+        try run(recurse, 64 * 1024, "pump 17");
     }
 
     fn overflowsTheLargest() anyerror!void {
@@ -273,12 +273,12 @@ const Scene = struct {
     /// A guard of mprotect's, in the middle of a slab, below a coroutine that another one resumed.
     fn overflowsDeep() anyerror!void {
         pool.best_guard = .protected;
-        for (0..5) |_| _ = try pool.acquire(16 * 1024);
-        try run(resumeOther, 16 * 1024, "outer");
+        for (0..5) |_| _ = try pool.acquire(64 * 1024);
+        try run(resumeOther, 64 * 1024, "outer");
     }
 
     fn resumeOther(_: *Coro) void {
-        run(recurse, 16 * 1024, "inner") catch {}; // as large as a page anywhere
+        run(recurse, 64 * 1024, "inner") catch {}; // as large as a page anywhere
     }
 
     fn overflowsOnThread() anyerror!void {
@@ -297,7 +297,7 @@ const Scene = struct {
     }
 
     fn breaksCanary() anyerror!void {
-        const memory = try stacks.Stack.fromAllocator(testing.allocator, 16 * 1024);
+        const memory = try stacks.Stack.fromAllocator(testing.allocator, 64 * 1024);
         const co = try Coro.place(memory, overwrite, null, "pump 17", 0);
         co.@"resume"();
     }
@@ -340,14 +340,14 @@ fn expectEnd(comptime func: fn () anyerror!void, signal: ?posix.SIG, err: []cons
 }
 
 test "an overflow ends the process with one line that names the coroutine, its stack and how deep it came" {
-    const pump_17 = "zigcoro: coroutine \"pump 17\" overflowed its 16384-byte stack";
-    const more = "; give it more with { stack: 32768 }\n";
-    try expectReport(Scene.overflows, pump_17, 16384, more);
-    try expectReport(Scene.overflowsWithoutSignalStack, pump_17, 16384, more);
+    const pump_17 = "zigcoro: coroutine \"pump 17\" overflowed its 65536-byte stack";
+    const more = "; give it more with { stack: 131072 }\n";
+    try expectReport(Scene.overflows, pump_17, 65536, more);
+    try expectReport(Scene.overflowsWithoutSignalStack, pump_17, 65536, more);
     try expectReport(Scene.breaksCanary, pump_17, 512, more);
-    try expectReport(Scene.overflowsDeep, "zigcoro: coroutine \"inner\" overflowed its 16384-byte stack", 16384, ", 2 coroutines deep; give it more with { stack: 32768 }\n");
+    try expectReport(Scene.overflowsDeep, "zigcoro: coroutine \"inner\" overflowed its 65536-byte stack", 65536, ", 2 coroutines deep; give it more with { stack: 131072 }\n");
     try expectReport(Scene.overflowsTheLargest, "zigcoro: coroutine \"tab?here\" overflowed its 8388608-byte stack", 8388608, "; there is no larger one\n");
-    if (!builtin.single_threaded) try expectReport(Scene.overflowsOnThread, pump_17, 16384, more);
+    if (!builtin.single_threaded) try expectReport(Scene.overflowsOnThread, pump_17, 65536, more);
 }
 
 const Handed = struct {

@@ -25,6 +25,16 @@ const with_valgrind = builtin.valgrind_support;
 
 comptime {
     if (with_tsan and with_asan) @compileError("zigcoro: ThreadSanitizer and AddressSanitizer exclude each other; build with one of -Dtsan and -Dasan");
+    if (with_tsan) @export(&suppressions, .{ .name = "__tsan_default_suppressions", .linkage = .weak });
+}
+
+/// libxev's own: its thread pool ends without an order between a worker that went early and whoever ends the pool; and its epoll
+/// closes an eventfd when it was told of the write to it, which is an order that ThreadSanitizer does not know.
+fn suppressions() callconv(.c) [*:0]const u8 {
+    return
+    \\race:ThreadPool.deinit
+    \\race:AsyncEventFd*.deinit
+    ;
 }
 
 /// Bytes that a pool's stack has at least: instrumented frames are larger, and a tool writes its report from the stack where the

@@ -6,6 +6,7 @@ const testing = std.testing;
 const linux = std.os.linux;
 const posix = std.posix;
 const child_process = @import("child.zig");
+const sanitizer = @import("sanitizer.zig");
 const stacks = @import("stack.zig");
 const Pool = stacks.Pool;
 const Stack = stacks.Stack;
@@ -101,14 +102,14 @@ test "a map that fails leaves the pool as it was" {
     defer pool.deinit();
     pool.fault.maps_left = 1;
     const a = try pool.acquire(min_size);
-    try testing.expectError(error.OutOfMemory, pool.acquire(64 * 1024));
+    try testing.expectError(error.OutOfMemory, pool.acquire(2 * min_size));
     try testing.expectEqual(1, pool.in_use);
     pool.release(a);
     const b = try pool.acquire(min_size);
     try testing.expectEqual(a.memory.ptr, b.memory.ptr);
     pool.release(b);
     pool.fault.maps_left = 1;
-    pool.release(try pool.acquire(64 * 1024));
+    pool.release(try pool.acquire(2 * min_size));
 }
 
 test "an allocator's failure is passed on" {
@@ -119,6 +120,7 @@ test "an allocator's failure is passed on" {
 }
 
 test "the thread's own stack has a bottom below here" {
+    if (sanitizer.underValgrind()) return error.SkipZigTest; // it maps that stack in its own way
     const bottom = threadStackBottom() orelse return error.SkipZigTest;
     const here = @frameAddress();
     try testing.expect(bottom < here);
@@ -293,7 +295,7 @@ test "a million coroutines alive at once, each with a guard and its own state" {
     if (builtin.os.tag != .linux or @sizeOf(usize) < 8) return error.SkipZigTest;
     // Where it is quick, and once: the library's tests, which have a libc, import this file too.
     if (builtin.mode == .Debug or builtin.link_libc) return error.SkipZigTest;
-    if (availableBytes() < 6 * 1024 * 1024 * 1024) return error.SkipZigTest;
+    if (availableBytes() < 6 * 1024 * 1024 * 1024 or sanitizer.bearable(1_000_000) < 1_000_000) return error.SkipZigTest;
     const Body = struct {
         fn run(co: *Coro) void {
             var n = @intFromPtr(co.storage);
