@@ -117,14 +117,24 @@ fn writeError(bytes: []const u8) void {
 
 const signals = [_]posix.SIG{ .SEGV, .BUS };
 
+/// Past the C library where that can be: ThreadSanitizer takes calls of it to wrap the handler, and its own, to which this one hands
+/// over, then fails for being called from a wrapped one.
+const direct = if (builtin.os.tag == .linux) std.os.linux else posix;
+const Sigaction = direct.Sigaction;
+
+fn sigaction(signal: posix.SIG, new: ?*const Sigaction, old: ?*Sigaction) void {
+    if (builtin.os.tag != .linux) return posix.sigaction(signal, new, old);
+    std.debug.assert(direct.errno(direct.sigaction(signal, new, old)) == .SUCCESS);
+}
+
 /// What was there before ours, by index in `signals`.
-var previous: [signals.len]posix.Sigaction = undefined;
+var previous: [signals.len]Sigaction = undefined;
 
 fn install() void {
     is_installed = true;
     for (signals, &previous) |signal, *before| {
-        posix.sigaction(signal, null, before);
-        posix.sigaction(signal, &.{
+        sigaction(signal, null, before);
+        sigaction(signal, &.{
             .handler = .{ .sigaction = handle },
             .mask = before.mask,
             // Those of the old one that say how it is run, so that it finds what it expects.
@@ -154,18 +164,18 @@ fn findOverflow(address: usize, context: ?*anyopaque) ?*Coro {
     return Coro.onStack(memory);
 }
 
-fn handOver(action: *posix.Sigaction, signal: posix.SIG, info: *const posix.siginfo_t, context: ?*anyopaque) void {
-    const default: posix.Sigaction = .{ .handler = .{ .handler = posix.SIG.DFL }, .mask = posix.sigemptyset(), .flags = 0 };
+fn handOver(action: *Sigaction, signal: posix.SIG, info: *const posix.siginfo_t, context: ?*anyopaque) void {
+    const default: Sigaction = .{ .handler = .{ .handler = posix.SIG.DFL }, .mask = direct.sigemptyset(), .flags = 0 };
     const handler = action.handler.handler;
     if (handler == posix.SIG.IGN and info.code <= 0) return;
     if (handler == posix.SIG.DFL or handler == posix.SIG.IGN) {
         // The access is made again and the system ends the process; a signal that was sent has to be sent again.
-        posix.sigaction(signal, &default, null);
+        sigaction(signal, &default, null);
         if (info.code <= 0) raise(signal);
         return;
     }
     if (action.flags & posix.SA.RESETHAND != 0) {
-        posix.sigaction(signal, &default, null);
+        sigaction(signal, &default, null);
         action.* = default;
     }
     if (action.flags & posix.SA.SIGINFO != 0) {
