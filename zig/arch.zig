@@ -4,6 +4,7 @@
 const std = @import("std");
 const builtin = @import("builtin");
 const common = @import("arch/common.zig");
+const sanitizer = @import("sanitizer.zig");
 
 const native = switch (builtin.cpu.arch) {
     .x86_64 => switch (builtin.os.tag) {
@@ -128,6 +129,7 @@ test "a new context starts with an aligned stack and its argument" {
 }
 
 test "switching back and forth goes on where it was" {
+    if (sanitizer.underValgrind()) return error.SkipZigTest; // nobody tells it of this stack, which lies within another
     const Body = struct {
         fn run(argument: *anyopaque) callconv(.c) noreturn {
             const pair: *Pair = @ptrCast(@alignCast(argument));

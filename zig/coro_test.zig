@@ -589,6 +589,7 @@ fn expectPanic(comptime func: fn () anyerror!void, message: []const u8) !void {
 }
 
 test "misuse panics with the coroutine's name, from inside a coroutine too" {
+    if (sanitizer.isSlow()) return error.SkipZigTest; // a trace each
     const Misuse = struct {
         var env: TestEnv = .{};
 

@@ -137,6 +137,20 @@ pub const Fiber = struct {
     }
 };
 
+/// From here on this thread does on purpose what Valgrind would report. Nests.
+pub inline fn muteValgrind() void {
+    if (with_valgrind) valgrind.disableErrorReporting();
+}
+
+pub inline fn unmuteValgrind() void {
+    if (with_valgrind) valgrind.enableErrorReporting();
+}
+
+/// The kernel has written `bytes` without a system call that Valgrind knows, as io_uring does.
+pub inline fn kernelWrote(bytes: []const u8) void {
+    if (with_valgrind) valgrind.memcheck.makeMemDefined(bytes);
+}
+
 const tsan = struct {
     extern fn __tsan_get_current_fiber() *anyopaque;
     extern fn __tsan_create_fiber(flags: c_uint) *anyopaque;
@@ -162,15 +176,15 @@ pub fn underValgrind() bool {
     return valgrind.runningOnValgrind() > 0;
 }
 
-/// How many coroutines a test that wants `count` at once may have: each is a thread to ThreadSanitizer, and at each switch
-/// Valgrind searches a list of all, as AddressSanitizer does when one goes.
-pub fn bearable(count: usize) usize {
-    return if (with_tsan or with_asan or underValgrind()) @min(count, 1000) else count;
+/// Whether all takes some fifty times as long. A trace, which reads the program's debug information, then takes half a minute.
+pub fn isSlow() bool {
+    return with_tsan or underValgrind();
 }
 
-/// From here on the process does on purpose what Valgrind would report.
-pub fn muteValgrind() void {
-    valgrind.disableErrorReporting();
+/// Of `count` rounds, or coroutines at once, as many as a test can do. Many coroutines are dear beyond their number: each is a
+/// thread to ThreadSanitizer, Valgrind searches a list of all at each switch, AddressSanitizer when one goes.
+pub fn bearable(count: usize) usize {
+    return if (isSlow() or with_asan) @max(count / 50, @min(count, 2)) else count;
 }
 
 const child_process = @import("child.zig");

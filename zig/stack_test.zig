@@ -216,7 +216,7 @@ test "the loss of guards is told once" {
 }
 
 test "random use agrees with a model, whatever the policy, and whatever fails" {
-    for (0..40) |n| {
+    for (0..sanitizer.bearable(40)) |n| {
         const seed = testing.random_seed +% n;
         randomUse(seed) catch |err| {
             std.debug.print("failing seed: {d}\n", .{seed});

@@ -7,6 +7,7 @@ const Waiter = @import("waiter.zig").Waiter;
 const wait = @import("wait.zig");
 const coro = @import("coro.zig");
 const libcoro = @import("libcoro.zig");
+const sanitizer = @import("sanitizer.zig");
 const child_process = @import("child.zig");
 const sleep_ = @import("sleep.zig");
 const Coro = coro.Coro;
@@ -753,6 +754,7 @@ test "a report says what every coroutine waits for" {
 }
 
 test "a deadlock ends the process with a report" {
+    if (sanitizer.isSlow()) return error.SkipZigTest; // a trace
     const Misuse = struct {
         var world: World = .{};
         const Ch = libcoro.Channel(u32, .{ .capacity = 0 });

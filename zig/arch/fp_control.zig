@@ -177,6 +177,7 @@ const Test = struct {
 };
 
 test "the rounding mode is the coroutine's own with -Dfp_control, else the thread's" {
+    if (@import("../sanitizer.zig").underValgrind()) return error.SkipZigTest; // as in arch.zig
     if (!is_known) return error.SkipZigTest;
     const before = read();
     defer write(before);

@@ -109,10 +109,14 @@ fn Read(comptime xev: type) type {
         }
 
         pub fn finish(r: *Self, comptime api: type, _: *api.Completion, result: api.Result) ?Result {
-            if (!jobs.isNeeded(api)) return switch (result) {
-                .pread => |value| value,
-                else => result.read,
-            };
+            if (!jobs.isNeeded(api)) {
+                const len = try switch (result) {
+                    .pread => |value| value,
+                    else => result.read,
+                };
+                stream.filled(r.buffer, len);
+                return len;
+            }
             const len = try lengthOf(xev.ReadError, r.job.finish());
             return if (len == 0) error.EOF else len;
         }

@@ -8,6 +8,7 @@ const std = @import("std");
 const testing = std.testing;
 const fixture = @import("fixture.zig");
 const libcoro = @import("../libcoro.zig");
+const sanitizer = @import("../sanitizer.zig");
 const World = fixture.World;
 
 const seed = 0x7a69_6763_6f72_6f04;
@@ -202,7 +203,7 @@ test "random reads, writes, cancels, limits, shutdowns and closes against a mode
             var prng = std.Random.DefaultPrng.init(seed);
             var model: Model(aio) = .{ .world = world, .random = prng.random() };
             for (0..model.ways.len / 2) |pair| try model.open(pair);
-            const steps: u64 = if (aio.xev.dynamic) 20_000 else 100_000;
+            const steps: u64 = sanitizer.bearable(if (aio.xev.dynamic) 20_000 else 100_000);
             for (0..steps) |at| {
                 errdefer std.debug.print("step {d}\n", .{at});
                 try model.step();

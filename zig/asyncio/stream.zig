@@ -4,6 +4,7 @@
 const std = @import("std");
 const backend = @import("backend.zig");
 const errno = @import("errno.zig");
+const sanitizer = @import("../sanitizer.zig");
 const linux = std.os.linux;
 const posix = std.posix;
 const Fd = backend.Fd;
@@ -23,6 +24,11 @@ pub fn isEmpty(buffer: anytype) bool {
         .slice => |slice| slice.len == 0,
         .array => false,
     };
+}
+
+/// The kernel has filled the first `len` bytes.
+pub inline fn filled(buffer: anytype, len: usize) void {
+    if (buffer == .slice) sanitizer.kernelWrote(buffer.slice[0..len]);
 }
 
 /// As the backend knows it.
@@ -54,8 +60,9 @@ pub fn Receive(comptime xev: type) type {
             return .{ .recv = .{ .fd = r.fd, .buffer = bufferOf(api, cut(xev.ReadBuffer, r.buffer), "ReadBuffer") } };
         }
 
-        pub fn finish(_: *Self, comptime api: type, _: *api.Completion, result: api.Result) ?Result {
+        pub fn finish(r: *Self, comptime api: type, _: *api.Completion, result: api.Result) ?Result {
             const len = result.recv catch |err| return if (wouldBlock(api, err)) null else err;
+            filled(r.buffer, len);
             // IOCP tells the end of a stream as 0 bytes.
             return if (len == 0) error.EOF else len;
         }

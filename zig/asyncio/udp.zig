@@ -8,6 +8,7 @@ const builtin = @import("builtin");
 const addresses = @import("address.zig");
 const backend = @import("backend.zig");
 const errno = @import("errno.zig");
+const sanitizer = @import("../sanitizer.zig");
 const stream = @import("stream.zig");
 const linux = std.os.linux;
 const posix = std.posix;
@@ -128,6 +129,8 @@ fn Receive(comptime xev: type, comptime Received: type) type {
                 error.WouldBlock => return if (api.backend == .io_uring) err else null,
                 else => return err,
             };
+            stream.filled(r.buffer, len);
+            if (has_messages) sanitizer.kernelWrote(std.mem.asBytes(&r.from));
             const from: *const posix.sockaddr = if (has_messages) @ptrCast(&r.from) else &c.op.recvfrom.addr;
             return .{ .len = len, .from = ipAddress(api, from) };
         }

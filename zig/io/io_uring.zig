@@ -15,6 +15,7 @@ const std = @import("std");
 const assert = std.debug.assert;
 const linux = std.os.linux;
 const xev = @import("xev").IO_Uring;
+const sanitizer = @import("../sanitizer.zig");
 const sys = @import("../sys.zig");
 const Op = @import("op.zig").Op;
 
@@ -208,6 +209,7 @@ pub const IoUring = struct {
                 assert(op.isActive());
                 if (op.state == .cancelling) self.forgetCancel(op);
                 op.result = cqe.res;
+                if (op.kind == .recv and cqe.res > 0) sanitizer.kernelWrote(op.buffer[0..@intCast(cqe.res)]);
                 op.state = .finished;
                 finished.push(op);
             }
