@@ -203,7 +203,7 @@ test "random reads, writes, cancels, limits, shutdowns and closes against a mode
             var prng = std.Random.DefaultPrng.init(seed);
             var model: Model(aio) = .{ .world = world, .random = prng.random() };
             for (0..model.ways.len / 2) |pair| try model.open(pair);
-            const steps: u64 = sanitizer.bearable(if (aio.xev.dynamic) 20_000 else 100_000);
+            const steps = sanitizer.bearable(if (aio.xev.dynamic) 20_000 else 100_000);
             for (0..steps) |at| {
                 errdefer std.debug.print("step {d}\n", .{at});
                 try model.step();
