@@ -221,7 +221,7 @@ test "an Env with more reads in flight than the ring holds ends at once" {
                 const socket = env.sockets.get(env.adoptSocket(pair[0])).?;
                 const s = env.slots.claim(@intCast(i)).?;
                 try std.testing.expectEqual(tcp.parked, try socket.startRead(&s.io, 100));
-                s.target = .{ .plain = .{ .socket = socket, .side = &socket.in } };
+                s.target = .{ .plain = &socket.in.op };
             }
             if (ticked) try env.tick(false);
             env.destroy();

@@ -160,6 +160,42 @@ test "the timer wakes a waiting tick, not early, and moves forward" {
     }
 }
 
+test "a descriptor that can be read wakes who waits for that; cancelled, the wait ends all the same" {
+    const Waiting = struct {
+        op: Op,
+        ended: u32 = 0,
+
+        fn done(op: *Op) void {
+            const w: *@This() = @fieldParentPtr("op", op);
+            w.ended += 1;
+        }
+    };
+    for ([_]Backend{ .io_uring, .epoll }) |backend| {
+        var loop = Loop.init(backend) catch |err| switch (err) {
+            error.Unavailable => continue,
+            else => return err,
+        };
+        defer loop.deinit();
+        const fd = sys.eventfd();
+        defer sys.close(fd);
+        var waiting: Waiting = .{ .op = .{ .kind = .readable, .fd = fd, .doneFn = Waiting.done } };
+        var watch: Watch = .{ .ops = .{ &waiting.op, &waiting.op } };
+        loop.watch(&watch, fd);
+        defer loop.unwatch(&watch, fd);
+        for ([_]i32{ 0, sys.negative(.CANCELED) }, 1..) |result, round| {
+            try std.testing.expectEqual(null, loop.start(&waiting.op, &watch));
+            try loop.tick(false);
+            if (result == 0) sys.eventfdSignal(fd) else loop.cancel(&waiting.op);
+            while (waiting.ended < round) {
+                try loop.tick(true);
+                loop.deliver();
+            }
+            try std.testing.expectEqual(result, waiting.op.result);
+            sys.eventfdClear(fd);
+        }
+    }
+}
+
 test "a deadline at the end of time is only far away" {
     for ([_]Backend{ .io_uring, .epoll }) |backend| {
         var loop = Loop.init(backend) catch |err| switch (err) {

@@ -12,6 +12,7 @@ const Coro = @import("coro.zig").Coro;
 const Env = @import("env.zig").Env;
 const Handle = @import("handle.zig").Handle;
 const IoWait = @import("io/op.zig").IoWait;
+const Op = @import("io/op.zig").Op;
 const Slot = @import("slot.zig").Slot;
 const Timer = @import("timer.zig").Timer;
 const Wait = @import("wait.zig").Wait;
@@ -63,7 +64,7 @@ pub const NativeFrame = struct {
     arguments: [max_args]f64 = @splat(0),
     result: f64 = 0,
     injected: f64 = 0,
-    waits_for: union(enum) { nothing, resume_, timer, io: Io } = .nothing,
+    waits_for: union(enum) { nothing, resume_, timer, io: *Op } = .nothing,
     wait: IoWait = .{ .waiter = .{ .wakeFn = woken } },
     /// The coroutine's side of `wait`, while it is parked.
     parking: Wait = undefined,
@@ -73,8 +74,6 @@ pub const NativeFrame = struct {
     /// TypeScript is in `start` or `resume_` and gets the result from there.
     driven: bool = false,
     next_ended: ?*NativeFrame = null,
-
-    const Io = struct { socket: *tcp.Socket, side: *tcp.Side };
 
     /// What a body runs on: a stack of the pool, or one that is not in use.
     pub const Stack = union(enum) { size: usize, own: *OwnStack };
@@ -136,7 +135,7 @@ pub const NativeFrame = struct {
                 frame.env.timers.remove(&frame.timer);
                 timerFired(&frame.timer);
             },
-            .io => |io| io.socket.cancel(io.side),
+            .io => |op| frame.env.loop.cancel(op),
         }
     }
 
@@ -208,7 +207,7 @@ pub const NativeFrame = struct {
         const socket = frame.socketOf(handle) catch |err| return socketError(err);
         if (!socket.isIdle(&socket.in)) return sys.negative(.BUSY);
         const result = socket.startRead(&frame.wait, bytes.len) catch return sys.negative(.NOMEM);
-        const n = frame.ended(result, socket, &socket.in);
+        const n = frame.ended(result, &socket.in.op, &reading);
         if (n <= 0) return n;
         // Looked up again: it may have been closed while this waited.
         const still = frame.env.sockets.get(handle) orelse return canceled;
@@ -222,7 +221,7 @@ pub const NativeFrame = struct {
             const socket = frame.socketOf(handle) catch |err| return socketError(err);
             if (!socket.isIdle(&socket.out)) return sys.negative(.BUSY);
             const result = socket.startWrite(&frame.wait, bytes[done..]) catch return sys.negative(.NOMEM);
-            const n = frame.ended(result, socket, &socket.out);
+            const n = frame.ended(result, &socket.out.op, &writing);
             if (n < 0) return n;
             done += @intCast(n);
         }
@@ -248,10 +247,10 @@ pub const NativeFrame = struct {
     }
 
     /// The result of an operation that was just started, waiting for it if it has to wait.
-    fn ended(frame: *NativeFrame, result: i32, socket: *tcp.Socket, side: *tcp.Side) i32 {
+    fn ended(frame: *NativeFrame, result: i32, op: *Op, kind: *const Wait.Kind) i32 {
         if (result != tcp.parked) return result;
-        frame.waits_for = .{ .io = .{ .socket = socket, .side = side } };
-        frame.parkNow(if (side == &socket.in) &reading else &writing);
+        frame.waits_for = .{ .io = op };
+        frame.parkNow(kind);
         if (frame.wait.result == canceled) frame.cancelled = false;
         return frame.wait.result;
     }

@@ -10,8 +10,8 @@ const std = @import("std");
 const assert = std.debug.assert;
 const Env = @import("env.zig").Env;
 const IoWait = @import("io/op.zig").IoWait;
+const Op = @import("io/op.zig").Op;
 const Socket = @import("io/tcp.zig").Socket;
-const Side = @import("io/tcp.zig").Side;
 const Timer = @import("timer.zig").Timer;
 const Waiter = @import("waiter.zig").Waiter;
 
@@ -26,7 +26,7 @@ pub const Slot = struct {
         idle,
         sleep,
         /// A wait whose result is complete as it comes.
-        plain: struct { socket: *Socket, side: *Side },
+        plain: *Op,
         /// The result is a descriptor, to become a socket.
         accept: *Socket,
         /// The end of a native coroutine.
@@ -65,12 +65,12 @@ pub const Slot = struct {
                 slot.env.timers.remove(&slot.timer);
                 break :sleep true;
             },
-            .plain => |target| io: {
-                target.socket.cancel(target.side);
+            .plain => |op| io: {
+                slot.env.loop.cancel(op);
                 break :io false;
             },
             .accept => |socket| io: {
-                socket.cancel(&socket.in);
+                slot.env.loop.cancel(&socket.in.op);
                 break :io false;
             },
         };

@@ -44,7 +44,7 @@ pub const exports = struct {
         if (!socket.isIdle(&socket.out)) return code.busy;
         const slot = env.slots.claim(token) orelse return code.bad_token;
         const result = socket.startConnect(&slot.io);
-        if (result == code.parked) slot.target = .{ .plain = .{ .socket = socket, .side = &socket.out } };
+        if (result == code.parked) slot.target = .{ .plain = &socket.out.op };
         return result;
     }
 
@@ -54,7 +54,7 @@ pub const exports = struct {
         if (!socket.isIdle(&socket.in)) return code.busy;
         const slot = env.slots.claim(token) orelse return code.bad_token;
         const result = socket.startRead(&slot.io, max) catch return sys.negative(.NOMEM);
-        if (result == code.parked) slot.target = .{ .plain = .{ .socket = socket, .side = &socket.in } };
+        if (result == code.parked) slot.target = .{ .plain = &socket.in.op };
         return result;
     }
 
@@ -72,7 +72,7 @@ pub const exports = struct {
         const slot = env.slots.claim(token) orelse return code.bad_token;
         const start: usize = @intFromFloat(offset);
         const result = socket.startWrite(&slot.io, bytes[start..][0..len]) catch return sys.negative(.NOMEM);
-        if (result == code.parked) slot.target = .{ .plain = .{ .socket = socket, .side = &socket.out } };
+        if (result == code.parked) slot.target = .{ .plain = &socket.out.op };
         return result;
     }
 

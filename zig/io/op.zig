@@ -36,7 +36,14 @@ pub const Op = struct {
     next: ?*Op = null,
     completion: xev.IO_Uring.Completion = .{},
 
-    pub const Kind = enum(u8) { accept, connect, recv, send };
+    pub const Kind = enum(u8) {
+        accept,
+        connect,
+        recv,
+        send,
+        /// Waits until the descriptor can be read, or has an error; the result is 0.
+        readable,
+    };
     pub const State = enum(u8) { idle, in_flight, cancelling, finished };
 
     pub fn isActive(op: *const Op) bool {
@@ -50,6 +57,7 @@ pub const Op = struct {
             .recv => sys.recv(op.fd, op.buffer),
             .send => sys.send(op.fd, op.buffer),
             .connect => connected(op.fd),
+            .readable => if (sys.isReadable(op.fd)) 0 else sys.negative(.AGAIN),
         };
     }
 

@@ -184,11 +184,6 @@ pub const Socket = struct {
         return sys.shutdown(self.fd, how);
     }
 
-    /// Ends the op of `side` early; its waiter is told as ever, with -ECANCELED or a result.
-    pub fn cancel(self: *Socket, side: *Side) void {
-        self.context.loop.cancel(&side.op);
-    }
-
     /// Ends what is in flight and gives the socket up: the caller must not use it again.
     pub fn close(self: *Socket) void {
         assert(!self.closing);

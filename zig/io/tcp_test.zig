@@ -132,7 +132,7 @@ test "a write that is cancelled while a part of it was sent goes no further and 
                     try world.loop.tick(false);
                 }
             }
-            socket.cancel(&socket.out);
+            socket.context.loop.cancel(&socket.out.op);
             while (wait.waiter.state == .armed) try world.turn(true);
             try testing.expect(socket.isIdle(&socket.out));
             try testing.expect(wait.result > 0 and wait.result < large.len);
@@ -226,8 +226,8 @@ const End = struct {
                 const result = try socket.startWrite(&end.write_wait, chosen);
                 if (result != tcp.parked) end.writeEnded(result);
             },
-            6 => socket.cancel(&socket.in),
-            else => socket.cancel(&socket.out),
+            6 => socket.context.loop.cancel(&socket.in.op),
+            else => socket.context.loop.cancel(&socket.out.op),
         }
     }
 };
