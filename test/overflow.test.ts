@@ -39,6 +39,16 @@ describe("an overflow", () => {
       ),
     childTimeoutMs,
   );
+  test(
+    "that jumps over the guard is told at the next suspend, and Bun's crash reporter does not speak of it",
+    () =>
+      ends(
+        "overflow by one large frame",
+        "",
+        'zigcoro: coroutine "leaper" overflowed its 16384-byte stack at a depth of N bytes; give it more with { stack: 32768 }\n',
+      ),
+    childTimeoutMs,
+  );
   test("is told in a Worker too", () => ends("overflow in a Worker", "", pump17), childTimeoutMs);
 });
 

@@ -398,7 +398,7 @@ const Failure = struct {
             .deinit_awaited => std.debug.panic("cannot destroy coroutine \"{s}\": another awaits it", .{name}),
             .deinit_parked => std.debug.panic("cannot destroy coroutine \"{s}\": the kernel has not finished what it waits for; cancel and await it first", .{name}),
             .deinit_parent => std.debug.panic("cannot destroy coroutine \"{s}\": a group of its has children; cancel and await it first", .{name}),
-            .overflow => overflow.end(co, @intFromPtr(co.stack.memory.ptr) + co.stack.memory.len - co.context.sp),
+            .overflow => overflow.end(co, co.context.sp),
             .asleep => {
                 std.debug.print("zigcoro: all coroutines are asleep\n{f}", .{@import("report.zig").List{ .thread = co.thread }});
                 std.debug.panic("all coroutines are asleep, and \"{s}\" waits", .{name});

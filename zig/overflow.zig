@@ -7,10 +7,10 @@
 //! is JavaScriptCore's (its WebAssembly bounds checks are such faults) or the crash reporter's. The handler is installed when
 //! the first guarded stack of the process is made, and stays.
 //!
-//! Inside the handler: reads of memory, `write` and `abort`, nothing else. No allocation, no lock, no thread-local.
+//! Inside the handler: reads of memory, `write`, `sigaction` and `abort`, nothing else. No allocation, no lock, no thread-local.
 //!
 //! Known limit: a function whose frame is larger than a page and that does not touch its pages in order may jump over the
-//! guard. Zig and the usual C compilers touch them in order; TinyCC does not.
+//! guard, and is told of only if it suspends there. Zig and the usual C compilers touch them in order; TinyCC does not.
 
 const std = @import("std");
 const builtin = @import("builtin");
@@ -82,21 +82,29 @@ fn stackAbove(address: usize) ?stacks.Memory {
     return null;
 }
 
-/// Writes the line about `co`, which is active, and aborts. `depth`: how far below the top of its stack it came, in bytes. Fit for a
-/// signal handler.
-pub fn end(co: *const Coro, depth: usize) noreturn {
+/// Writes the line about `co`, which is active, and aborts. `address`: where it was, below its stack, or anywhere in it when only its
+/// canary tells that it has been out. Fit for a signal handler.
+pub fn end(co: *const Coro, address: usize) noreturn {
     var buffer: [256]u8 = undefined;
     var line: std.Io.Writer = .fixed(&buffer);
-    describe(&line, co, depth) catch {}; // cannot be: a name is at most 31 bytes
+    describe(&line, co, address) catch {}; // cannot be: a name is at most 31 bytes
     writeError(line.buffered());
+    // The line says it all. A host's crash reporter would call it a fault of the host's.
+    if (is_supported) sigaction(.ABRT, &defaultAction(), null);
     std.process.abort();
 }
 
-fn describe(line: *std.Io.Writer, co: *const Coro, depth: usize) std.Io.Writer.Error!void {
+fn describe(line: *std.Io.Writer, co: *const Coro, address: usize) std.Io.Writer.Error!void {
+    const low = @intFromPtr(co.stack.memory.ptr);
     const size = co.stack.memory.len;
     try line.writeAll("zigcoro: coroutine \"");
     for (co.name()) |byte| try line.writeByte(if (byte < ' ' or byte == 0x7f) '?' else byte);
-    try line.print("\" overflowed its {d}-byte stack at a depth of {d} bytes", .{ size, depth });
+    const is_seen = address < low;
+    try line.print("\" overflowed its {d}-byte stack at a depth of {d} bytes{s}", .{
+        size,
+        if (is_seen) low + size - address else size,
+        if (is_seen) "" else " or more",
+    });
     const resumers = co.depth();
     if (resumers > 0) try line.print(", {d} coroutines deep", .{resumers + 1});
     if (size < stacks.max_size) {
@@ -147,8 +155,7 @@ fn handle(signal: posix.SIG, info: *const posix.siginfo_t, context: ?*anyopaque)
     // Sent by a process, it carries no address.
     if (info.code > 0) {
         _ = readers.fetchAdd(1, .seq_cst);
-        const address = faultAddress(info);
-        if (findOverflow(address, context)) |co| end(co, @intFromPtr(co.stack.memory.ptr) + co.stack.memory.len - address);
+        if (findOverflow(faultAddress(info), context)) |co| end(co, faultAddress(info));
         _ = readers.fetchSub(1, .seq_cst);
     }
     const index: usize = if (signal == signals[0]) 0 else 1;
@@ -164,19 +171,23 @@ fn findOverflow(address: usize, context: ?*anyopaque) ?*Coro {
     return Coro.onStack(memory);
 }
 
-fn handOver(action: *Sigaction, signal: posix.SIG, info: *const posix.siginfo_t, context: ?*anyopaque) void {
-    const default: Sigaction = .{ .handler = .{ .handler = posix.SIG.DFL }, .mask = direct.sigemptyset(), .flags = 0 };
+fn defaultAction() Sigaction {
+    return .{ .handler = .{ .handler = posix.SIG.DFL }, .mask = direct.sigemptyset(), .flags = 0 };
+}
+
+fn handOver(before: *Sigaction, signal: posix.SIG, info: *const posix.siginfo_t, context: ?*anyopaque) void {
+    const action = before.*;
     const handler = action.handler.handler;
     if (handler == posix.SIG.IGN and info.code <= 0) return;
     if (handler == posix.SIG.DFL or handler == posix.SIG.IGN) {
         // The access is made again and the system ends the process; a signal that was sent has to be sent again.
-        sigaction(signal, &default, null);
+        sigaction(signal, &defaultAction(), null);
         if (info.code <= 0) raise(signal);
         return;
     }
     if (action.flags & posix.SA.RESETHAND != 0) {
-        sigaction(signal, &default, null);
-        action.* = default;
+        sigaction(signal, &defaultAction(), null);
+        before.* = defaultAction();
     }
     if (action.flags & posix.SA.SIGINFO != 0) {
         action.handler.sigaction.?(signal, info, context);
@@ -354,7 +365,7 @@ test "an overflow ends the process with one line that names the coroutine, its s
     const more = "; give it more with { stack: 131072 }\n";
     try expectReport(Scene.overflows, pump_17, 65536, more);
     try expectReport(Scene.overflowsWithoutSignalStack, pump_17, 65536, more);
-    try expectReport(Scene.breaksCanary, pump_17, 512, more);
+    try expectReport(Scene.breaksCanary, pump_17, 65536, " or more" ++ more);
     try expectReport(Scene.overflowsDeep, "zigcoro: coroutine \"inner\" overflowed its 65536-byte stack", 65536, ", 2 coroutines deep; give it more with { stack: 131072 }\n");
     try expectReport(Scene.overflowsTheLargest, "zigcoro: coroutine \"tab?here\" overflowed its 8388608-byte stack", 8388608, "; there is no larger one\n");
     if (!builtin.single_threaded) try expectReport(Scene.overflowsOnThread, pump_17, 65536, more);
@@ -414,6 +425,15 @@ const Handed = struct {
         touch();
     }
 
+    /// Zig's own handler of faults is such a one.
+    fn repairedOnce() anyerror!void {
+        try setUp(.{ .sigaction = repair }, posix.SA.SIGINFO | posix.SA.RESETHAND);
+        touch();
+        if (calls != 1 or page[0] != 7) return error.Unexpected;
+        _ = std.os.linux.mprotect(page.ptr, page.len, .{});
+        touch();
+    }
+
     fn unhandled() anyerror!void {
         try setUp(.{ .handler = posix.SIG.DFL }, 0);
         touch();
@@ -450,6 +470,7 @@ test "any other fault goes to the handler that was there before" {
     try expectEnd(Handed.repaired, null, "");
     try expectEnd(Handed.repairedInCoroutine, null, "");
     try expectEnd(Handed.repairedWithoutInfo, .SEGV, "");
+    try expectEnd(Handed.repairedOnce, .SEGV, "");
     try expectEnd(Handed.unhandled, .SEGV, "");
     try expectEnd(Handed.sent, .SEGV, "");
     try expectEnd(Handed.sentAndIgnored, null, "");
