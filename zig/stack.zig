@@ -12,6 +12,7 @@
 //!  * A slab is in its class's list of available ones exactly while it has an idle or an uncarved stack; who released last is first.
 //!  * `dirty_bytes` counts the idle stacks that may hold committed memory, and is at most `policy.keep_dirty_bytes` after a release
 //!    where the system takes memory back. What goes first is what was idle longest: slab by slab from the end of the lists.
+//!  * Where the system takes nothing back, as with locked memory, it is asked again only when there is half as much again.
 //!
 //! Three guards, the best that the system grants, recorded in every stack:
 //!  * `advised`: MADV_GUARD_INSTALL (Linux 6.13 or later); costs no extra mapping, so a million stacks keep theirs.
@@ -140,6 +141,8 @@ pub const Pool = struct {
     /// Of slabs without a stack in use.
     vacant_bytes: usize = 0,
     dirty_bytes: usize = 0,
+    /// What may be dirty beyond the policy before the system is asked again, which did not take all of it the last time.
+    refused_bytes: usize = 0,
     high_water: usize = 0,
     watch: overflow.Watch = .{},
     fault: Fault = .{},
@@ -255,7 +258,7 @@ pub const Pool = struct {
             slab.class.pushFirst(slab);
         }
         if (slab.isVacant()) pool.vacant_bytes += slab.mapping.len;
-        if (pool.dirty_bytes > pool.policy.keep_dirty_bytes or pool.vacant_bytes > pool.policy.keep_mapped_bytes) pool.giveBack();
+        if (pool.dirty_bytes > pool.policy.keep_dirty_bytes +| pool.refused_bytes or pool.vacant_bytes > pool.policy.keep_mapped_bytes) pool.giveBack();
     }
 
     /// Gives all idle memory back to the system, and the address space of slabs without a stack in use.
@@ -276,38 +279,49 @@ pub const Pool = struct {
         };
     }
 
-    /// What was idle longest goes, of each class in turn, until half of what the policy allows is left: so this is rare.
+    /// What was idle longest goes, of each class in turn, until half of what the policy allows is left: so this is rare. Slabs without a
+    /// stack in use go whole where the system does not take memory back otherwise.
     noinline fn giveBack(pool: *Pool) void {
         const keep_dirty = pool.policy.keep_dirty_bytes / 2;
         const keep_vacant = pool.policy.keep_mapped_bytes / 2;
+        defer pool.refused_bytes = if (pool.dirty_bytes > pool.policy.keep_dirty_bytes)
+            pool.dirty_bytes - pool.policy.keep_dirty_bytes + pool.dirty_bytes / 2
+        else
+            0;
+        var is_taken = true;
         for (&pool.classes) |*class| {
             var next = class.last;
             while (next) |slab| {
                 next = slab.before;
                 if (pool.dirty_bytes <= keep_dirty and pool.vacant_bytes <= keep_vacant) return;
-                if (slab.isVacant() and pool.vacant_bytes > keep_vacant) {
-                    pool.unmapSlab(slab);
-                } else if (pool.dirty_bytes > keep_dirty) {
-                    pool.cool(slab);
+                if (pool.vacant_bytes <= keep_vacant or !slab.isVacant()) {
+                    if (pool.dirty_bytes <= keep_dirty) continue;
+                    // A refusal will be the same for the others.
+                    is_taken = is_taken and pool.cool(slab);
+                    if (is_taken or !slab.isVacant()) continue;
                 }
+                pool.unmapSlab(slab);
             }
         }
     }
 
-    /// Gives back the memory of the slab's idle stacks; they and their guards stay.
-    fn cool(pool: *Pool, slab: *Slab) void {
+    /// Gives back the memory of the slab's idle stacks; they and their guards stay. False: the system does not take it.
+    fn cool(pool: *Pool, slab: *Slab) bool {
+        if (slab.dirty == 0) return true;
         if (slab.isVacant()) {
-            if (slab.dirty == 0 or !forget(slab.mapping[0 .. slab.mapping.len - std.heap.pageSize()])) return;
+            if (!pool.fault.forget(slab.mapping[0 .. slab.mapping.len - std.heap.pageSize()])) return false;
             pool.dirty_bytes -= @popCount(slab.dirty) * slab.stack_size;
             slab.dirty = 0;
-            return;
+            return true;
         }
         for (slab.idle[0..slab.idle_len]) |index| {
             const bit = @as(u64, 1) << @intCast(index);
-            if (slab.dirty & bit == 0 or !forget(@alignCast(slab.memoryOf(index)))) continue;
+            if (slab.dirty & bit == 0) continue;
+            if (!pool.fault.forget(@alignCast(slab.memoryOf(index)))) return false;
             pool.dirty_bytes -= slab.stack_size;
             slab.dirty &= ~bit;
         }
+        return true;
     }
 
     fn unmapSlab(pool: *Pool, slab: *Slab) void {
@@ -415,6 +429,9 @@ const Fault = struct {
     refuse_advice: if (builtin.is_test) bool else void = if (builtin.is_test) false else {},
     ignore_advice: if (builtin.is_test) bool else void = if (builtin.is_test) false else {},
     refuse_protect: if (builtin.is_test) bool else void = if (builtin.is_test) false else {},
+    forgets_left: if (builtin.is_test) usize else void = if (builtin.is_test) std.math.maxInt(usize) else {},
+    /// How often it was asked.
+    forgets: if (builtin.is_test) usize else void = if (builtin.is_test) 0 else {},
 
     fn map(fault: *Fault, len: usize) error{OutOfMemory}![]align(std.heap.page_size_min) u8 {
         if (builtin.is_test) {
@@ -447,6 +464,18 @@ const Fault = struct {
         if (builtin.os.tag == .windows) return win.protect(page);
         return std.c.mprotect(@ptrCast(page.ptr), page.len, .{}) == 0;
     }
+
+    /// Gives memory back; it reads as zero afterwards. False: the system does not do that.
+    fn forget(fault: *Fault, memory: []align(std.heap.page_size_min) u8) bool {
+        if (builtin.is_test) {
+            fault.forgets += 1;
+            if (fault.forgets_left == 0) return false;
+            fault.forgets_left -= 1;
+        }
+        // Guards stay: advised ones survive this, protected ones have nothing to give.
+        if (builtin.os.tag == .linux) return linux.errno(linux.madvise(memory.ptr, memory.len, posix.MADV.DONTNEED)) == .SUCCESS;
+        return false;
+    }
 };
 
 /// Asks the kernel to read an argument there, which says EFAULT instead of raising a signal, or else that there is no such
@@ -454,13 +483,6 @@ const Fault = struct {
 pub fn isUnreadable(page: []align(std.heap.page_size_min) u8) bool {
     if (builtin.os.tag != .linux) return true;
     return linux.errno(linux.epoll_ctl(-1, linux.EPOLL.CTL_ADD, -1, @ptrCast(page.ptr))) == .FAULT;
-}
-
-/// Gives memory back; it reads as zero afterwards. False: the system does not do that.
-fn forget(memory: []align(std.heap.page_size_min) u8) bool {
-    // Guards stay: advised ones survive this, protected ones have nothing to give.
-    if (builtin.os.tag == .linux) return linux.errno(linux.madvise(memory.ptr, memory.len, posix.MADV.DONTNEED)) == .SUCCESS;
-    return false;
 }
 
 fn unmap(mapping: []align(std.heap.page_size_min) u8) void {

@@ -152,6 +152,42 @@ test "idle memory beyond the policy goes back to the system, and a stack that co
     try testing.expectEqual(0, pool.guards.get(pool.best_guard));
 }
 
+test "where the system takes no memory back, stacks stay as they are, it is rarely asked, and slabs go whole" {
+    const size = 16 * 1024;
+    for ([_]usize{ 0, 1, 7, 100 }) |forgets_left| {
+        var pool: Pool = .{ .policy = .{ .keep_dirty_bytes = 64 * size, .keep_mapped_bytes = std.math.maxInt(usize) } };
+        defer pool.deinit();
+        pool.fault.forgets_left = forgets_left;
+        var all: [1000]Stack = undefined;
+        for (&all) |*stack| stack.* = try pool.acquire(size);
+        // One of each slab stays in use, so that none can go whole.
+        var kept: [1000]Stack = undefined;
+        var kept_len: usize = 0;
+        for (all, 0..) |stack, i| if (stack.index == 0) {
+            std.mem.writeInt(u64, stack.memory[64..72], i, .little);
+            kept[kept_len] = stack;
+            kept_len += 1;
+        } else {
+            pool.release(stack);
+            try checkNumbers(&pool);
+        };
+        try testing.expect(pool.fault.forgets <= forgets_left + 10);
+        const asked = pool.fault.forgets;
+        for (0..1000) |_| pool.release(try pool.acquire(size));
+        try testing.expectEqual(asked, pool.fault.forgets);
+        for (kept[0..kept_len]) |stack| pool.release(stack);
+        pool.trim();
+        try testing.expectEqual(0, pool.mapped_bytes);
+        try checkNumbers(&pool);
+        if (builtin.os.tag != .linux) continue;
+        // It is asked again.
+        pool.fault.forgets_left = std.math.maxInt(usize);
+        for (&all) |*stack| stack.* = try pool.acquire(size);
+        for (all) |stack| pool.release(stack);
+        try testing.expect(pool.dirty_bytes <= pool.policy.keep_dirty_bytes);
+    }
+}
+
 /// Pages of the pool's slabs that are committed, their headers not counted; null where the system does not tell, as emulators do not.
 fn residentPages(pool: *const Pool) ?usize {
     var count: usize = 0;
@@ -259,11 +295,14 @@ fn randomUse(seed: u64) !void {
                 try testing.expectEqual(u.mark, std.mem.readInt(u64, u.stack.memory[8..16], .little));
                 try testing.expectEqual(u.mark, std.mem.readInt(u64, u.stack.memory[u.stack.memory.len - 8 ..][0..8], .little));
                 pool.release(u.stack);
-                if (builtin.os.tag == .linux) try testing.expect(pool.dirty_bytes <= pool.policy.keep_dirty_bytes);
+                if (pool.refused_bytes == 0) try testing.expect(pool.dirty_bytes <= pool.policy.keep_dirty_bytes);
                 try testing.expect(pool.vacant_bytes <= pool.policy.keep_mapped_bytes);
             },
             98 => pool.trim(),
-            else => pool.fault.refuse_protect = random.boolean(),
+            else => {
+                pool.fault.refuse_protect = random.boolean();
+                pool.fault.forgets_left = if (random.boolean()) random.uintLessThan(usize, 30) else std.math.maxInt(usize);
+            },
         }
         try testing.expectEqual(used.items.len, pool.in_use);
         try checkNumbers(&pool);
