@@ -290,9 +290,10 @@ pub const Coro = struct {
         return arch.stackPointer() < @intFromPtr(co.stack.memory.ptr);
     }
 
-    /// How many bytes of its stack it has used at most, its own data at the top included. Only while `stacks.measures_use`.
+    /// How many bytes of its stack were used at most, its own data at the top included; 0 for the root. In other modes than Debug
+    /// others that had the stack before it count too, unless it is new. Costs a system call and a read of what is in memory.
     pub fn highWater(co: *const Coro) usize {
-        return stacks.highWater(co.stack.memory);
+        return if (co.isRoot()) 0 else stacks.highWater(co.stack.memory);
     }
 
     /// How many coroutines are active below it: who resumed it, and so on, the root not counted. Reads memory only.

@@ -64,13 +64,13 @@ pub const Stack = struct {
 
     /// For memory that the caller owns, and that outlives the stack's use.
     pub fn fromMemory(memory: Memory) Stack {
-        clean(memory);
+        if (measures_use) _ = clean(memory);
         return .{ .memory = memory, .guard = .none };
     }
 
     pub fn fromAllocator(allocator: Allocator, size: usize) Error!Stack {
         const memory = try allocator.alignedAlloc(u8, .fromByteUnits(alignment), size);
-        clean(memory);
+        if (measures_use) _ = clean(memory);
         return .{ .memory = memory, .guard = .none, .allocator = allocator.ptr, .allocator_vtable = allocator.vtable };
     }
 
@@ -81,26 +81,53 @@ pub const Stack = struct {
     }
 };
 
-/// Whether it is measured how much of its stack a coroutine has used: in Debug and ReleaseSafe.
-pub const measures_use = std.debug.runtime_safety;
+/// Whether stacks are zero again before another coroutine gets them, so that `highWater` tells of that one alone: in Debug. It costs
+/// a system call or two a coroutine.
+pub const measures_use = builtin.mode == .Debug;
 
-/// Bytes from the top down to the lowest word that was ever written: what a coroutine has used at most, in whole words. Words that
-/// it wrote zeros to and nothing else below do not count. Only while `measures_use`.
+/// Bytes from the top down to the lowest word that is not zero: what was used at most since the memory was zero, in whole words.
+/// Words that were written zeros, and nothing else below, do not count. Pages that were never used are not read, where the system
+/// tells which they are: so it commits nothing, and a large stack costs little more than a small one.
 pub fn highWater(memory: Memory) usize {
-    comptime std.debug.assert(measures_use);
-    const words: []const usize = @ptrCast(memory);
     // Below its stack pointer a coroutine's memory is out of bounds.
     sanitizer.muteValgrind();
     defer sanitizer.unmuteValgrind();
-    // The lowest is the canary's.
-    for (words[1..], 1..) |word, i| if (word != 0) return memory.len - i * @sizeOf(usize);
+    const page = std.heap.pageSize();
+    const end = @intFromPtr(memory.ptr) + memory.len;
+    // The lowest word is the canary's.
+    var at = @intFromPtr(memory.ptr) + @sizeOf(usize);
+    var resident: [64]u8 = undefined;
+    while (at < end) {
+        const first = std.mem.alignBackward(usize, at, page);
+        const count = @min(resident.len, std.math.divCeil(usize, end - first, page) catch unreachable);
+        areResident(first, resident[0..count]);
+        for (resident[0..count], 0..) |is_resident, i| {
+            const next = @min(first + (i + 1) * page, end);
+            defer at = next;
+            if (is_resident & 1 == 0) continue;
+            const words = @as([*]const usize, @ptrFromInt(at))[0 .. (next - at) / @sizeOf(usize)];
+            for (words, 0..) |word, n| if (word != 0) return end - at - n * @sizeOf(usize);
+        }
+    }
     return 0;
 }
 
-/// Zero is what counts as unused. Pages that are zero already are only read, which commits nothing.
-fn clean(memory: Memory) void {
-    if (!measures_use) return;
-    @memset(memory[memory.len - highWater(memory) ..], 0);
+/// Which pages from address `first` on are in memory, in the lowest bit of each byte; all where the system does not tell.
+fn areResident(first: usize, pages: []u8) void {
+    const len = pages.len * std.heap.pageSize();
+    const told = switch (builtin.os.tag) {
+        .linux => linux.errno(linux.syscall3(.mincore, first, len, @intFromPtr(pages.ptr))) == .SUCCESS,
+        .macos => darwin.mincore(first, len, pages.ptr) == 0,
+        else => false,
+    };
+    if (!told) @memset(pages, 1);
+}
+
+/// Makes what was used zero. Returns how much that was.
+fn clean(memory: Memory) usize {
+    const used = highWater(memory);
+    @memset(memory[memory.len - used ..], 0);
+    return used;
 }
 
 /// How much idle memory a pool keeps.
@@ -122,7 +149,7 @@ pub const Statistics = struct {
     dirty_bytes: usize,
     /// Stacks that exist, in use or idle, by the guard they got.
     guards: std.EnumArray(Guard, usize),
-    /// The most that a released stack was used, in bytes; 0 unless `measures_use`.
+    /// The most that a released stack was used, in bytes; 0 but in Debug.
     high_water: usize,
 };
 
@@ -245,10 +272,7 @@ pub const Pool = struct {
     pub fn release(pool: *Pool, stack: Stack) callconv(inlined) void {
         const slab = stack.slab.?;
         assert(slab.pool == pool and pool.in_use > 0);
-        if (measures_use) {
-            pool.high_water = @max(pool.high_water, highWater(stack.memory));
-            clean(stack.memory);
-        }
+        if (measures_use) pool.high_water = @max(pool.high_water, clean(stack.memory));
         pool.in_use -= 1;
         slab.idle[slab.idle_len] = stack.index;
         slab.idle_len += 1;
@@ -538,6 +562,7 @@ pub fn threadStackBottom() ?usize {
 }
 
 const darwin = struct {
+    extern "c" fn mincore(first: usize, len: usize, pages: [*]u8) c_int;
     extern "c" fn pthread_self() *anyopaque;
     extern "c" fn pthread_get_stackaddr_np(*anyopaque) *anyopaque;
     extern "c" fn pthread_get_stacksize_np(*anyopaque) usize;

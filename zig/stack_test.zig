@@ -202,6 +202,31 @@ fn residentPages(pool: *const Pool) ?usize {
     return count;
 }
 
+test "how much of a stack was used shows to the word, and asking commits nothing" {
+    var pool: Pool = .{};
+    defer pool.deinit();
+    const page = std.heap.pageSize();
+    for ([_]usize{ min_size, 64 * 1024, max_size }) |size| {
+        const stack = try pool.acquire(size);
+        defer pool.release(stack);
+        const memory = stack.memory;
+        try testing.expectEqual(0, stacks.highWater(memory));
+        const before = residentPages(&pool);
+        for ([_]usize{ 1, 8, 1000, memory.len / 2, memory.len - @sizeOf(usize) }) |used| {
+            memory[memory.len - used] = 1;
+            try testing.expectEqual(std.mem.alignForward(usize, used, @sizeOf(usize)), stacks.highWater(memory));
+        }
+        // One page for each place that was written to, at most.
+        if (before) |pages| try testing.expect(residentPages(&pool).? <= pages + 4 or memory.len < 8 * page);
+    }
+    // Memory that begins and ends within pages.
+    var own: [3 * 4096]u8 align(stacks.alignment) = @splat(0);
+    own[2000] = 1;
+    try testing.expectEqual(own.len - 100 - 2000, stacks.highWater(own[1008 .. own.len - 100]));
+    try testing.expectEqual(0, stacks.highWater(own[2016 .. own.len - 100]));
+    try testing.expectEqual(0, stacks.highWater(own[0..16]));
+}
+
 test "a stack's use is measured from its top, and starts anew with each coroutine" {
     if (!stacks.measures_use) return error.SkipZigTest;
     var pool: Pool = .{};
