@@ -122,9 +122,9 @@ pub const Coro = struct {
     /// The same on a stack that `deinit` releases to wherever it came from. On an error the stack stays the caller's.
     /// `reserved` bytes right below the Coro, aligned to 16, are kept free of the body's frames.
     pub fn place(stack: stacks.Stack, entry: Entry, userdata: ?*anyopaque, name_: []const u8, reserved: usize) callconv(stacks.inlined) error{StackTooSmall}!*Coro {
-        const needed = @sizeOf(Coro) + std.atomic.cache_line + reserved + stack_alignment + arch.frame_size + min_body_size;
-        if (stack.memory.len < needed) return error.StackTooSmall;
-        const co = atTop(stack.memory);
+        const needed = @sizeOf(Coro) + stacks.Stack.line + reserved + stack_alignment + arch.frame_size + min_body_size;
+        if (stack.top() - @intFromPtr(stack.memory.ptr) < needed) return error.StackTooSmall;
+        const co = atTop(&stack);
         const top = std.mem.alignBackward(usize, @intFromPtr(co) - reserved, stack_alignment);
         const thread = Thread.get();
         const fiber: sanitizer.Fiber = .init(stack.memory);
@@ -272,16 +272,16 @@ pub const Coro = struct {
         co.fiber.setName(co.name());
     }
 
-    /// The coroutine that its thread runs on `memory` now; null when there is none. `memory` is a pool's stack, in whatever
-    /// state. Reads memory only, so it is fit for a signal handler.
-    pub fn onStack(memory: stacks.Memory) ?*Coro {
-        const co = atTop(memory);
-        const has_coro = co.stack.memory.ptr == memory.ptr and co.stack.memory.len == memory.len;
+    /// The coroutine that its thread runs on `stack` now; null when there is none. `stack` is a pool's, in whatever state. Reads
+    /// memory only, so it is fit for a signal handler.
+    pub fn onStack(stack: *const stacks.Stack) ?*Coro {
+        const co = atTop(stack);
+        const has_coro = co.stack.memory.ptr == stack.memory.ptr and co.stack.memory.len == stack.memory.len;
         return if (has_coro and co.status == .active and co.thread.current == co) co else null;
     }
 
-    fn atTop(memory: stacks.Memory) *Coro {
-        return @ptrFromInt(std.mem.alignBackward(usize, @intFromPtr(memory.ptr) + memory.len - @sizeOf(Coro), std.atomic.cache_line));
+    fn atTop(stack: *const stacks.Stack) callconv(stacks.inlined) *Coro {
+        return @ptrFromInt(std.mem.alignBackward(usize, stack.top() - @sizeOf(Coro), stacks.Stack.line));
     }
 
     /// The current coroutine: whether it runs below its stack, having jumped the guard, or has overwritten the canary where there is none.

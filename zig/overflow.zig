@@ -74,10 +74,10 @@ pub fn settle() void {
     while (readers.load(.seq_cst) != 0) std.atomic.spinLoopHint();
 }
 
-fn stackAbove(address: usize) ?stacks.Memory {
+fn stackAbove(address: usize) ?stacks.Stack {
     var next = pools.load(.seq_cst);
     while (next) |pool| : (next = pool.watch.next.load(.seq_cst)) {
-        if (pool.stackAboveGuard(address)) |memory| return memory;
+        if (pool.stackAboveGuard(address)) |stack| return stack;
     }
     return null;
 }
@@ -164,11 +164,11 @@ fn handle(signal: posix.SIG, info: *const posix.siginfo_t, context: ?*anyopaque)
 
 /// The coroutine whose guard was hit by the code that ran on its stack.
 fn findOverflow(address: usize, context: ?*anyopaque) ?*Coro {
-    const memory = stackAbove(address) orelse return null;
+    const stack = stackAbove(address) orelse return null;
     const sp = stackPointer(context) orelse return null;
     // A large frame moves the stack pointer far below the guard before the first access.
-    if (sp >= @intFromPtr(memory.ptr) + memory.len or sp < address -| stacks.max_size) return null;
-    return Coro.onStack(memory);
+    if (sp >= stack.top() or sp < address -| stacks.max_size) return null;
+    return Coro.onStack(&stack);
 }
 
 fn defaultAction() Sigaction {
@@ -486,7 +486,7 @@ test "pools come and go in any order" {
     const guard = @intFromPtr(stack.memory.ptr) - 1;
     all[1].release(stack);
     all[2].deinit();
-    try testing.expectEqual(stack.memory, stackAbove(guard).?);
+    try testing.expectEqual(stack.memory, stackAbove(guard).?.memory);
     all[1].deinit();
     try testing.expectEqual(null, stackAbove(guard));
     all[0].deinit();

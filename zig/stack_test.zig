@@ -62,12 +62,31 @@ test "every stack is its own, with a guard of the recorded kind below" {
         try testing.expect(stack.guard != .none);
         try testing.expect(isUnreadable(page));
         for ([_]usize{ @intFromPtr(page.ptr), @intFromPtr(stack.memory.ptr) - 1 }) |address| {
-            try testing.expectEqual(stack.memory, pool.stackAboveGuard(address).?);
+            try testing.expectEqual(stack.memory, pool.stackAboveGuard(address).?.memory);
         }
         try testing.expectEqual(null, pool.stackAboveGuard(@intFromPtr(stack.memory.ptr)));
         pool.release(stack);
     }
     try testing.expectEqual(200, pool.guards.get(.advised) + pool.guards.get(.protected));
+}
+
+test "neighbours' tops fall into different sets of the caches, and cost a sixteenth of a stack at most" {
+    for ([_]struct { usize, usize }{ .{ 4096, 4 }, .{ 16 * 1024, 16 }, .{ 64 * 1024, 16 } }) |case| {
+        const size, const sets = case;
+        if (size < @max(min_size, std.heap.pageSize())) continue;
+        var pool: Pool = .{};
+        defer pool.deinit();
+        var all: [64]Stack = undefined;
+        var seen: std.StaticBitSet(64) = .initEmpty();
+        for (&all) |*stack| {
+            stack.* = try pool.acquire(size);
+            seen.set(stack.top() / Stack.line % 64);
+            const end = @intFromPtr(stack.memory.ptr) + stack.memory.len;
+            try testing.expect(stack.top() <= end and stack.top() >= end - size / 16);
+        }
+        for (all) |stack| pool.release(stack);
+        try testing.expectEqual(sets, seen.count());
+    }
 }
 
 test "without advice mprotect guards, without both the loss is on record" {
