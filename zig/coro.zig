@@ -70,11 +70,14 @@ pub const CreateError = stacks.Error || error{
 
 /// A coroutine of any type. It lies at the top of its own stack.
 pub const Coro = struct {
+    // What a switch touches comes first, in two lines of the cache beside the body's first frame.
     context: arch.Context,
     /// To who is switched to at the next suspend, in the form that traces follow.
     link: arch.Link = .{},
     thread: *Thread,
+    status: Status align(@alignOf(usize)) = .start,
     stack: stacks.Stack,
+    task: Executor.Task = .{ .kind = .coro },
     entry: Entry,
     /// The creator's, see `getStorage`.
     storage: ?*anyopaque,
@@ -98,8 +101,6 @@ pub const Coro = struct {
     /// Whose request was delivered last.
     cancelled_by: ?*Scope = null,
     scope: Scope = .{},
-    task: Executor.Task = .{ .kind = .coro },
-    status: Status = .start,
     name_len: u8 = 0,
     name_buffer: [max_name_len]u8 = undefined,
 
