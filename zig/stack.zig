@@ -12,6 +12,7 @@
 //!  * A slab is in its class's list of available ones exactly while it has an idle or an uncarved stack; who released last is first.
 //!  * `dirty_bytes` counts the idle stacks that may hold committed memory, and is at most `policy.keep_dirty_bytes` after a release
 //!    where the system takes memory back. What goes first is what was idle longest: slab by slab from the end of the lists.
+//!  * Behind a class's `dirty_last` no slab has idle stacks that may hold committed memory, so none is looked at twice.
 //!  * Where the system takes nothing back, as with locked memory, it is asked again only when there is half as much again.
 //!
 //! Three guards, the best that the system grants, recorded in every stack:
@@ -196,6 +197,7 @@ pub const Pool = struct {
     const Class = struct {
         first: ?*Slab = null,
         last: ?*Slab = null,
+        dirty_last: ?*Slab = null,
 
         fn pushFirst(class: *Class, slab: *Slab) void {
             assert(!slab.is_available);
@@ -204,11 +206,13 @@ pub const Pool = struct {
             slab.after = class.first;
             if (class.first) |first| first.before = slab else class.last = slab;
             class.first = slab;
+            if (class.dirty_last == null) class.dirty_last = slab;
         }
 
         fn remove(class: *Class, slab: *Slab) void {
             assert(slab.is_available);
             slab.is_available = false;
+            if (class.dirty_last == slab) class.dirty_last = slab.before;
             if (slab.before) |before| before.after = slab.after else class.first = slab.after;
             if (slab.after) |after| after.before = slab.before else class.last = slab.before;
         }
@@ -216,8 +220,9 @@ pub const Pool = struct {
 
     /// Lies behind the last stack of its slab.
     pub const Slab = struct {
-        /// All of the pool, for the handler of overflows.
+        /// All of the pool, for the handler of overflows, which goes by `next` alone.
         next: ?*Slab,
+        previous: ?*Slab = null,
         pool: *Pool,
         mapping: []align(std.heap.page_size_min) u8,
         stack_size: usize,
@@ -296,7 +301,7 @@ pub const Pool = struct {
         if (slab.class.first != slab) {
             if (slab.is_available) slab.class.remove(slab);
             slab.class.pushFirst(slab);
-        }
+        } else if (slab.class.dirty_last == null) slab.class.dirty_last = slab;
         if (slab.isVacant()) pool.vacant_bytes += slab.mapping.len;
         if (pool.dirty_bytes > pool.policy.keep_dirty_bytes +| pool.refused_bytes or pool.vacant_bytes > pool.policy.keep_mapped_bytes) pool.giveBack();
     }
@@ -330,17 +335,19 @@ pub const Pool = struct {
             0;
         var is_taken = true;
         for (&pool.classes) |*class| {
-            var next = class.last;
+            var next = class.dirty_last;
             while (next) |slab| {
+                if (pool.dirty_bytes <= keep_dirty) break;
                 next = slab.before;
-                if (pool.dirty_bytes <= keep_dirty and pool.vacant_bytes <= keep_vacant) return;
-                if (pool.vacant_bytes <= keep_vacant or !slab.isVacant()) {
-                    if (pool.dirty_bytes <= keep_dirty) continue;
-                    // A refusal will be the same for the others.
-                    is_taken = is_taken and pool.cool(slab);
-                    if (is_taken or !slab.isVacant()) continue;
-                }
-                pool.unmapSlab(slab);
+                // A refusal will be the same for the others.
+                is_taken = is_taken and pool.cool(slab);
+                if (is_taken) class.dirty_last = next else if (slab.isVacant()) pool.unmapSlab(slab);
+            }
+            next = class.last;
+            while (next) |slab| {
+                if (pool.vacant_bytes <= keep_vacant) break;
+                next = slab.before;
+                if (slab.isVacant()) pool.unmapSlab(slab);
             }
         }
     }
@@ -370,12 +377,8 @@ pub const Pool = struct {
         pool.vacant_bytes -= slab.mapping.len;
         pool.mapped_bytes -= slab.mapping.len;
         for (slab.guard[0..slab.carved]) |guard| pool.guards.getPtr(guard).* -= 1;
-        var link = &pool.slabs;
-        while (link.*) |at| : (link = &at.next) {
-            if (at != slab) continue;
-            @atomicStore(?*Slab, link, slab.next, .seq_cst);
-            break;
-        }
+        if (slab.next) |next| next.previous = slab.previous;
+        @atomicStore(?*Slab, if (slab.previous) |previous| &previous.next else &pool.slabs, slab.next, .seq_cst);
         overflow.settle();
         unmap(slab.mapping);
     }
@@ -403,6 +406,7 @@ pub const Pool = struct {
         const mapping = try pool.fault.map(slot * count + std.heap.pageSize());
         const slab: *Slab = @ptrCast(@alignCast(mapping.ptr + slot * count));
         slab.* = .{ .next = pool.slabs, .pool = pool, .mapping = mapping, .stack_size = stack_size, .class = class, .count = @intCast(count) };
+        if (slab.next) |next| next.previous = slab;
         @atomicStore(?*Slab, &pool.slabs, slab, .release);
         class.pushFirst(slab);
         pool.mapped_bytes += mapping.len;

@@ -368,6 +368,12 @@ fn checkNumbers(pool: *const Pool) !void {
         }
         try testing.expectEqual(slab.idle_len > 0 or slab.carved < slab.count, slab.is_available);
     }
+    for (&pool.classes) |*class| {
+        var clean = class.last;
+        while (clean != class.dirty_last) : (clean = clean.?.before) {
+            for (clean.?.idle[0..clean.?.idle_len]) |index| try testing.expectEqual(0, clean.?.dirty & @as(u64, 1) << @intCast(index));
+        }
+    }
     try testing.expectEqual(mapped, pool.mapped_bytes);
     try testing.expectEqual(vacant, pool.vacant_bytes);
     try testing.expectEqual(dirty, pool.dirty_bytes);
