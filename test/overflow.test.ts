@@ -49,6 +49,7 @@ describe("an overflow", () => {
       ),
     childTimeoutMs,
   );
+  test("of a stack of one's own is told alike", () => ends("overflow of a stack of one's own", "", pump17), childTimeoutMs);
   test("is told in a Worker too", () => ends("overflow in a Worker", "", pump17), childTimeoutMs);
 });
 

@@ -86,7 +86,7 @@ pub const NativeFrame = struct {
         errdefer env.allocator.destroy(frame);
         const co = switch (stack) {
             .size => |size| try Coro.init(&env.stacks, size, main, frame, name),
-            .own => |own| try Coro.place(.{ .memory = own.stack.memory, .guard = own.stack.guard }, main, frame, name, 0),
+            .own => |own| try Coro.place(own.stack.lent(), main, frame, name, 0),
         };
         errdefer co.deinit();
         co.executor = &env.executor;

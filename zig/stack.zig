@@ -62,6 +62,8 @@ pub const Stack = struct {
     guard: Guard,
     /// In its slab.
     index: u8 = 0,
+    /// Whoever acquired it keeps it: releasing this copy does nothing.
+    is_lent: bool = false,
 
     /// Where the owner's part ends, at the top. Neighbours in a slab leave different gaps above it, up to a sixteenth of the stack, so that
     /// what they use most falls into different sets of the caches: with all of it at the end of a page, a first-level cache would hold
@@ -74,6 +76,13 @@ pub const Stack = struct {
 
     /// Bytes of a line of most caches.
     pub const line = 64;
+
+    /// For a coroutine that ends before its lender releases it.
+    pub fn lent(stack: Stack) Stack {
+        var copy = stack;
+        copy.is_lent = true;
+        return copy;
+    }
 
     /// For memory that the caller owns, and that outlives the stack's use.
     pub fn fromMemory(memory: Memory) Stack {
@@ -88,6 +97,7 @@ pub const Stack = struct {
     }
 
     pub fn release(stack: Stack) callconv(inlined) void {
+        if (stack.is_lent) return;
         if (stack.slab) |slab| return slab.pool.release(stack);
         const vtable = stack.allocator_vtable orelse return;
         (Allocator{ .ptr = stack.allocator.?, .vtable = vtable }).free(stack.memory);
