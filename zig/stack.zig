@@ -119,10 +119,11 @@ pub fn highWater(memory: Memory) usize {
     const end = @intFromPtr(memory.ptr) + memory.len;
     // The lowest word is the canary's.
     var at = @intFromPtr(memory.ptr) + @sizeOf(usize);
-    var resident: [64]u8 = undefined;
+    var resident: [most_asked]u8 = undefined;
+    const most = most_asked * std.heap.page_size_min / page;
     while (at < end) {
         const first = std.mem.alignBackward(usize, at, page);
-        const count = @min(resident.len, std.math.divCeil(usize, end - first, page) catch unreachable);
+        const count = @min(most, std.math.divCeil(usize, end - first, page) catch unreachable);
         areResident(first, resident[0..count]);
         for (resident[0..count], 0..) |is_resident, i| {
             const next = @min(first + (i + 1) * page, end);
@@ -135,15 +136,23 @@ pub fn highWater(memory: Memory) usize {
     return 0;
 }
 
-/// Which pages from address `first` on are in memory, in the lowest bit of each byte; all where the system does not tell.
+/// Bytes of an answer about which pages are in memory.
+const most_asked = 128;
+
+/// Which pages from address `first` on are in memory, in the lowest bit of each byte; all where the system does not tell. An emulator
+/// of a machine with larger pages than its own may tell of its own: there is room for these in `answer`, and it is noticed.
 fn areResident(first: usize, pages: []u8) void {
-    const len = pages.len * std.heap.pageSize();
+    const page = std.heap.pageSize();
+    const len = pages.len * page;
+    const untold = 0x80;
+    var answer: [most_asked]u8 = @splat(untold);
     const told = switch (builtin.os.tag) {
-        .linux => linux.errno(linux.syscall3(.mincore, first, len, @intFromPtr(pages.ptr))) == .SUCCESS,
-        .macos => darwin.mincore(first, len, pages.ptr) == 0,
+        .linux => linux.errno(linux.syscall3(.mincore, first, len, @intFromPtr(&answer))) == .SUCCESS,
+        .macos => darwin.mincore(first, len, &answer) == 0,
         else => false,
     };
-    if (!told) @memset(pages, 1);
+    const is_of_pages = answer.len == pages.len or answer[pages.len] == untold;
+    if (told and is_of_pages) @memcpy(pages, answer[0..pages.len]) else @memset(pages, 1);
 }
 
 /// Makes what was used zero. Returns how much that was.

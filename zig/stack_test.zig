@@ -116,19 +116,24 @@ test "advice that is accepted and ignored does not count as a guard" {
     pool.release(stack);
 }
 
+/// Bytes of the smallest stacks here.
+fn smallest() usize {
+    return @max(min_size, std.heap.pageSize());
+}
+
 test "a map that fails leaves the pool as it was" {
     var pool: Pool = .{};
     defer pool.deinit();
     pool.fault.maps_left = 1;
-    const a = try pool.acquire(min_size);
-    try testing.expectError(error.OutOfMemory, pool.acquire(2 * min_size));
+    const a = try pool.acquire(smallest());
+    try testing.expectError(error.OutOfMemory, pool.acquire(2 * smallest()));
     try testing.expectEqual(1, pool.in_use);
     pool.release(a);
-    const b = try pool.acquire(min_size);
+    const b = try pool.acquire(smallest());
     try testing.expectEqual(a.memory.ptr, b.memory.ptr);
     pool.release(b);
     pool.fault.maps_left = 1;
-    pool.release(try pool.acquire(2 * min_size));
+    pool.release(try pool.acquire(2 * smallest()));
 }
 
 test "an allocator's failure is passed on" {
@@ -172,7 +177,7 @@ test "idle memory beyond the policy goes back to the system, and a stack that co
 }
 
 test "where the system takes no memory back, stacks stay as they are, it is rarely asked, and slabs go whole" {
-    const size = 16 * 1024;
+    const size = @max(16 * 1024, smallest());
     for ([_]usize{ 0, 1, 7, 100 }) |forgets_left| {
         var pool: Pool = .{ .policy = .{ .keep_dirty_bytes = 64 * size, .keep_mapped_bytes = std.math.maxInt(usize) } };
         defer pool.deinit();
