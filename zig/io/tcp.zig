@@ -1,4 +1,4 @@
-//! Tcp: stream sockets and listeners on the loop. One op in flight per direction, both embedded in the socket.
+//! Tcp: stream sockets and listeners on the loop, and pipes, terminals and other descriptors that bytes go through. One op in flight per direction, both embedded in the socket.
 //!
 //! `open -> closing -> gone`. A socket whose close was asked for cancels what is in flight; each op ends once and tells its
 //! waiter; the last one to end closes the descriptor, so a number is never reused under an operation. Data that a
@@ -10,6 +10,7 @@ const std = @import("std");
 const assert = std.debug.assert;
 const Allocator = std.mem.Allocator;
 const buffer = @import("../buffer.zig");
+const descriptor = @import("descriptor.zig");
 const sys = @import("../sys.zig");
 const Loop = @import("../loop.zig").Loop;
 const Watch = @import("../loop.zig").Watch;
@@ -105,6 +106,23 @@ pub const Socket = struct {
         } };
     }
 
+    /// A stream over any descriptor, on `terms`. Refused, it is the caller's still.
+    pub fn adoptAny(context: *Context, fd: sys.fd_t, terms: descriptor.Terms) error{OutOfMemory}!Opened {
+        const prepared = switch (descriptor.prepare(fd, terms)) {
+            .errno => |errno| return .{ .errno = errno },
+            .descriptor => |d| d,
+        };
+        const self = create(context, prepared.fd) catch |err| {
+            if (prepared.fd != fd) sys.close(prepared.fd);
+            return err;
+        };
+        if (prepared.fd != fd and !terms.keep) sys.close(fd);
+        self.in.op.way = prepared.way;
+        self.out.op.way = prepared.way;
+        if (prepared.way != .ready) context.loop.watch(&self.watch, prepared.fd);
+        return .{ .socket = self };
+    }
+
     /// Result, or `parked`: then `wait` is told. The result is a descriptor for `adopt`.
     pub fn startAccept(self: *Socket, wait: *IoWait) i32 {
         assert(self.isIdle(&self.in));
@@ -135,9 +153,10 @@ pub const Socket = struct {
         if (side.buffer) |b| if (b.len < size) self.giveBack(side);
         const bytes = side.buffer orelse try self.context.buffers.take(size);
         side.buffer = bytes;
-        side.op.kind = .recv;
+        const is_socket = side.op.way == .socket;
+        side.op.kind = if (is_socket) .recv else .read;
         side.op.buffer = bytes[0..@min(bytes.len, size)];
-        if (self.likely_readable and !self.context.loop.wantsNonblocking()) {
+        if ((self.likely_readable or !is_socket) and !self.context.loop.wantsNonblocking()) {
             const result = side.op.attempt();
             if (result != sys.negative(.AGAIN)) return self.readEnded(result);
             self.likely_readable = false;
@@ -163,7 +182,7 @@ pub const Socket = struct {
     pub fn startWrite(self: *Socket, wait: *IoWait, bytes: []const u8) error{OutOfMemory}!i32 {
         assert(self.isIdle(&self.out));
         const side = &self.out;
-        const sent = sys.send(self.fd, bytes);
+        const sent = if (side.op.way == .socket) sys.send(self.fd, bytes) else descriptor.write(&side.op.way, self.fd, bytes);
         if (sent == bytes.len) return sent;
         if (sent < 0 and sent != sys.negative(.AGAIN)) return sent;
         const done: usize = if (sent < 0) 0 else @intCast(sent);
@@ -174,9 +193,15 @@ pub const Socket = struct {
         @memcpy(copy[0..n], rest[0..n]);
         side.buffer = copy;
         side.bytes = done;
-        side.op.kind = .send;
         side.op.buffer = copy[0..n];
-        if (self.context.loop.startWaiting(&side.op, &self.watch)) |failed| return self.writeEnded(failed).?;
+        if (side.op.way == .socket) {
+            side.op.kind = .send;
+            if (self.context.loop.startWaiting(&side.op, &self.watch)) |failed| return self.writeEnded(failed).?;
+        } else {
+            // These may take a part without having to wait for the rest.
+            side.op.kind = .write;
+            if (self.context.loop.start(&side.op, &self.watch)) |now| if (self.writeEnded(now)) |ended| return ended;
+        }
         return park(side, wait);
     }
 

@@ -16,14 +16,14 @@ const tcp = @import("tcp.zig");
 const Socket = tcp.Socket;
 
 /// A loop and what sockets need of it, in place.
-const World = struct {
+pub const World = struct {
     loop: Loop,
     buffers: buffer.Pool,
     context: tcp.Context,
     descriptors: u32,
 
     /// Null where the machine refuses the backend.
-    fn init(world: *World, backend: Backend, allocator: std.mem.Allocator) !?void {
+    pub fn init(world: *World, backend: Backend, allocator: std.mem.Allocator) !?void {
         world.descriptors = openDescriptors();
         world.loop = Loop.init(backend) catch |err| return if (err == error.Unavailable) null else err;
         world.buffers = .{ .memory = allocator };
@@ -31,7 +31,7 @@ const World = struct {
     }
 
     /// Every socket was closed. Afterwards nothing may be left.
-    fn deinit(world: *World) !void {
+    pub fn deinit(world: *World) !void {
         while (world.loop.in_flight > 0) try world.turn(true);
         try testing.expectEqual(0, world.buffers.borrowed);
         world.buffers.deinit();
@@ -39,13 +39,13 @@ const World = struct {
         try testing.expectEqual(world.descriptors, openDescriptors());
     }
 
-    fn turn(world: *World, wait: bool) !void {
+    pub fn turn(world: *World, wait: bool) !void {
         try world.loop.tick(wait);
         world.loop.deliver();
     }
 
     /// The result that an operation gave, now or when `wait` is told.
-    fn ended(world: *World, result: i32, wait: *IoWait) !i32 {
+    pub fn ended(world: *World, result: i32, wait: *IoWait) !i32 {
         if (result != tcp.parked) return result;
         while (wait.waiter.state == .armed) try world.turn(true);
         return wait.result;
@@ -61,10 +61,10 @@ pub fn openDescriptors() u32 {
     return count;
 }
 
-fn nothing(_: *Waiter) void {}
+pub fn nothing(_: *Waiter) void {}
 
-const backends = [_]Backend{ .io_uring, .epoll };
-const large: [8 << 20]u8 = @splat('x');
+pub const backends = [_]Backend{ .io_uring, .epoll };
+pub const large: [8 << 20]u8 = @splat('x');
 
 test "memory that runs out anywhere leaks neither memory nor descriptors" {
     for (backends) |backend| {

@@ -1,0 +1,183 @@
+//! Tests of streams over pipes, terminals, files and devices, on each backend.
+
+const std = @import("std");
+const testing = std.testing;
+const linux = std.os.linux;
+const buffer = @import("../buffer.zig");
+const descriptor = @import("descriptor.zig");
+const sys = @import("../sys.zig");
+const IoWait = @import("op.zig").IoWait;
+const Socket = tcp.Socket;
+const World = @import("tcp_test.zig").World;
+const backends = @import("tcp_test.zig").backends;
+const large = @import("tcp_test.zig").large;
+const nothing = @import("tcp_test.zig").nothing;
+const tcp = @import("tcp.zig");
+
+/// What is written to the one end comes out of the other, with reads and writes that have to wait.
+fn passes(world: *World, in: *Socket, out: *Socket, amount: usize) !void {
+    var reading: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+    var writing: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+    try testing.expectEqual(tcp.parked, try in.startRead(&reading, 1 << 20));
+    try world.turn(false);
+    var sent: usize = 0;
+    var got: usize = 0;
+    var bytes: [1 << 16]u8 = undefined;
+    var write_parks: u32 = 0;
+    while (got < amount) {
+        if (out.isIdle(&out.out) and sent < amount) {
+            const n = try out.startWrite(&writing, large[sent..amount]);
+            if (n != tcp.parked) sent += @intCast(n) else write_parks += 1;
+        } else if (!in.isIdle(&in.in)) try world.turn(true);
+        if (out.isIdle(&out.out) and writing.waiter.state == .woken) {
+            sent += @intCast(writing.result);
+            writing.waiter.state = .idle;
+        }
+        if (!in.isIdle(&in.in)) continue;
+        if (reading.waiter.state == .woken) try testing.expect(reading.result > 0);
+        reading.waiter.state = .idle;
+        while (true) {
+            const n = in.take(&bytes);
+            if (n == 0) break;
+            for (bytes[0..n]) |byte| if (byte != 'x') return error.WrongByte;
+            got += n;
+        }
+        if (got < amount) {
+            const n = try in.startRead(&reading, 1 << 20);
+            if (n != tcp.parked) try testing.expect(n > 0);
+        }
+    }
+    while (!out.isIdle(&out.out)) try world.turn(true);
+    try testing.expectEqual(amount, got);
+    try testing.expect(write_parks > 0);
+}
+
+test "what goes into a pipe comes out, however its ends are kept from waiting" {
+    for (backends) |backend| {
+        for ([_]descriptor.Way{ .nonblocking, .nowait, .polled }) |way| {
+            var world: World = undefined;
+            try world.init(backend, testing.allocator) orelse continue;
+            var fds: [2]sys.fd_t = undefined;
+            try testing.expectEqual(0, sys.result(linux.pipe2(&fds, .{ .CLOEXEC = true, .NONBLOCK = way == .nonblocking })));
+            const in = (try Socket.adoptAny(&world.context, fds[0], .{ .readable = true, .private = way == .nonblocking })).socket;
+            const out = (try Socket.adoptAny(&world.context, fds[1], .{ .writable = true })).socket;
+            for ([_]*Socket{ in, out }) |end| {
+                try testing.expectEqual(.nonblocking, end.in.op.way);
+                if (way == .nonblocking) continue;
+                // As if opening it again had been refused.
+                _ = linux.fcntl(end.fd, linux.F.SETFL, @as(u32, @bitCast(linux.O{ .ACCMODE = if (end == in) .RDONLY else .WRONLY })));
+                end.in.op.way = way;
+                end.out.op.way = way;
+            }
+            try passes(&world, in, out, 300_000);
+            // The end of the one is the end of the stream for the other.
+            var wait: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+            const result = try in.startRead(&wait, 10);
+            try testing.expectEqual(tcp.parked, result);
+            try world.turn(false);
+            out.close();
+            try testing.expectEqual(0, try world.ended(result, &wait));
+            in.close();
+            try world.deinit();
+        }
+    }
+}
+
+test "a pipe whose reader is gone is EPIPE, and its signal is seen by nobody" {
+    const Signal = struct {
+        var count: u32 = 0;
+        fn handle(_: linux.SIG) callconv(.c) void {
+            count += 1;
+        }
+    };
+    const action: linux.Sigaction = .{ .handler = .{ .handler = Signal.handle }, .mask = linux.sigemptyset(), .flags = 0 };
+    var before: linux.Sigaction = undefined;
+    try testing.expectEqual(0, linux.sigaction(.PIPE, &action, &before));
+    defer _ = linux.sigaction(.PIPE, &before, null);
+    for (backends) |backend| {
+        var world: World = undefined;
+        try world.init(backend, testing.allocator) orelse continue;
+        var fds: [2]sys.fd_t = undefined;
+        try testing.expectEqual(0, descriptor.pipe(&fds));
+        const out = (try Socket.adoptAny(&world.context, fds[1], .{ .writable = true, .private = true })).socket;
+        var wait: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+        // In flight when the reader goes.
+        const result = try out.startWrite(&wait, large[0..200_000]);
+        try testing.expectEqual(tcp.parked, result);
+        try world.turn(false);
+        sys.close(fds[0]);
+        try testing.expectEqual(sys.negative(.PIPE), try world.ended(result, &wait));
+        // And at once.
+        try testing.expectEqual(sys.negative(.PIPE), try out.startWrite(&wait, "x"));
+        out.close();
+        try world.deinit();
+    }
+    try testing.expectEqual(0, Signal.count);
+    // The signal is not held back for ever.
+    _ = linux.kill(linux.getpid(), .PIPE);
+    try testing.expectEqual(1, Signal.count);
+}
+
+test "a regular file and a device that epoll refuses are read and written; what is no stream is refused" {
+    for (backends) |backend| {
+        var world: World = undefined;
+        try world.init(backend, testing.allocator) orelse continue;
+        var wait: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+        const file = sys.result(linux.memfd_create("zigcoro", 1));
+        const stream = (try Socket.adoptAny(&world.context, file, .{ .readable = true, .writable = true, .keep = true })).socket;
+        try testing.expectEqual(.ready, stream.in.op.way);
+        try testing.expectEqual(5, try world.ended(try stream.startWrite(&wait, "hello"), &wait));
+        // The position is shared with the descriptor that was kept.
+        try testing.expectEqual(1, sys.result(linux.lseek(file, 1, linux.SEEK.SET)));
+        var bytes: [8]u8 = undefined;
+        try testing.expectEqual(4, try world.ended(try stream.startRead(&wait, 8), &wait));
+        try testing.expectEqual(4, stream.take(&bytes));
+        try testing.expectEqualStrings("ello", bytes[0..4]);
+        try testing.expectEqual(0, try world.ended(try stream.startRead(&wait, 8), &wait));
+        stream.close();
+        sys.close(file);
+
+        const device = sys.result(linux.open("/dev/null", .{ .ACCMODE = .RDWR, .CLOEXEC = true }, 0));
+        const sink = (try Socket.adoptAny(&world.context, device, .{ .readable = true, .writable = true })).socket;
+        try testing.expectEqual(0, try world.ended(try sink.startRead(&wait, 8), &wait));
+        var sent: usize = 0;
+        while (sent < 10_000) sent += @intCast(try world.ended(try sink.startWrite(&wait, large[sent..10_000]), &wait));
+        sink.close();
+
+        const Case = struct { fd: i32, terms: descriptor.Terms, errno: linux.E };
+        const directory = sys.result(linux.open("/", .{ .CLOEXEC = true }, 0));
+        const datagrams = sys.result(linux.socket(linux.AF.UNIX, linux.SOCK.DGRAM | linux.SOCK.CLOEXEC, 0));
+        var ends: [2]sys.fd_t = undefined;
+        try testing.expectEqual(0, descriptor.pipe(&ends));
+        for ([_]Case{
+            .{ .fd = -1, .terms = .{}, .errno = .BADF },
+            .{ .fd = 4000, .terms = .{ .keep = true }, .errno = .BADF },
+            .{ .fd = directory, .terms = .{ .readable = true }, .errno = .ISDIR },
+            .{ .fd = datagrams, .terms = .{ .readable = true }, .errno = .OPNOTSUPP },
+            .{ .fd = ends[0], .terms = .{ .writable = true }, .errno = .BADF },
+            .{ .fd = ends[1], .terms = .{ .readable = true }, .errno = .BADF },
+        }) |case| {
+            try testing.expectEqual(sys.negative(case.errno), (try Socket.adoptAny(&world.context, case.fd, case.terms)).errno);
+        }
+        for ([_]sys.fd_t{ directory, datagrams, ends[0], ends[1] }) |fd| sys.close(fd);
+        try world.deinit();
+    }
+}
+
+test "a pipe of somebody else's stays as it was, and memory that runs out leaves it to them" {
+    for (backends) |backend| {
+        var failing = testing.FailingAllocator.init(testing.allocator, .{ .fail_index = 0 });
+        for ([_]bool{ true, false }) |fails| {
+            var world: World = undefined;
+            try world.init(backend, if (fails) failing.allocator() else testing.allocator) orelse continue;
+            var fds: [2]sys.fd_t = undefined;
+            try testing.expectEqual(0, sys.result(linux.pipe2(&fds, .{ .CLOEXEC = true })));
+            const flags = linux.fcntl(fds[0], linux.F.GETFL, 0);
+            const opened = Socket.adoptAny(&world.context, fds[0], .{ .readable = true, .keep = true });
+            if (fails) try testing.expectError(error.OutOfMemory, opened) else (try opened).socket.close();
+            try testing.expectEqual(flags, linux.fcntl(fds[0], linux.F.GETFL, 0));
+            for (fds) |fd| sys.close(fd);
+            try world.deinit();
+        }
+    }
+}
