@@ -71,10 +71,12 @@ pub const exports = struct {
         return result;
     }
 
-    /// Where the `len` bytes of `delimiter` begin among those that can be taken, looked for from byte `from` on; -EAGAIN: nowhere.
+    /// Where the `len` bytes of `delimiter` begin among those that can be taken, looked for from byte `from` on; -1 - n when it is
+    /// not among the n that there are.
     pub fn tcp_find(env: *Env, handle: Handle, delimiter: [*]const u8, len: u32, from: u32) callconv(.c) i32 {
         const socket = env.sockets.get(handle) orelse return code.bad_handle;
-        return @intCast(socket.find(delimiter[0..len], from) orelse return sys.negative(.AGAIN));
+        if (socket.find(delimiter[0..len], from)) |at| return @intCast(at);
+        return -1 - socket.available();
     }
 
     /// Puts `len` bytes back in front of those that can be taken. 0 or a negative errno.

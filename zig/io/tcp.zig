@@ -196,7 +196,8 @@ pub const Socket = struct {
 
     pub const max_fill = 1 << 30;
 
-    fn available(self: *const Socket) i32 {
+    /// How many bytes can be taken.
+    pub fn available(self: *const Socket) i32 {
         return @intCast(@min(self.in.bytes, std.math.maxInt(i32)));
     }
 
