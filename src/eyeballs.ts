@@ -26,37 +26,54 @@ export function* firstConnected<C extends Disposable>(
   inOrder = false,
 ): Coroutine<C> {
   if (addresses.length === 1) return yield* connectTo(addresses[0] as string);
-  const outcomes = new Channel<Outcome<C>>(addresses.length);
+  const race: Race<C> = { outcomes: new Channel(addresses.length), isOver: false };
   const attempts: Frame<void>[] = [];
   const errors: unknown[] = [];
+  let winner: C | undefined;
   try {
-    while (errors.length < addresses.length) {
+    while (winner === undefined && errors.length < addresses.length) {
       // An address that failed, or took too long, makes way for the next.
       const next = addresses[attempts.length];
-      if (next !== undefined) attempts.push(startGenerator(attempt(connectTo(next), outcomes), `connect to ${next}`));
+      if (next !== undefined) attempts.push(startGenerator(attempt(connectTo(next), race), `connect to ${next}`));
       const mayOverlap = !inOrder && attempts.length < addresses.length;
-      const outcome = mayOverlap ? (yield* select({ outcome: outcomes.recv(), late: sleep(attemptDelay) })).value : yield* outcomes.recv();
+      const told = race.outcomes.recv();
+      const outcome = mayOverlap ? (yield* select({ told, late: sleep(attemptDelay) })).value : yield* told;
       if (outcome === undefined) continue;
-      if ("connection" in outcome) return outcome.connection;
-      errors.push(outcome.error);
+      if ("connection" in outcome) winner = outcome.connection;
+      else errors.push(outcome.error);
     }
   } finally {
-    for (const frame of attempts) frame.cancel();
-    // Whoever has won must get it, even when cancelled meanwhile.
-    for (const frame of attempts) yield* shield(frame.cancel());
-    for (let other = outcomes.tryRecv(); other !== undefined; other = outcomes.tryRecv()) {
+    race.isOver = true;
+    for (let other = race.outcomes.tryRecv(); other !== undefined; other = race.outcomes.tryRecv()) {
       if ("connection" in other) other.connection[Symbol.dispose]();
     }
+    for (const frame of attempts) frame.cancel();
+    try {
+      for (const frame of attempts) yield* shield(frame.cancel());
+    } catch (cancelled) {
+      winner?.[Symbol.dispose]();
+      // biome-ignore lint/correctness/noUnsafeFinally: it is a cancel as the other would be
+      throw cancelled;
+    }
   }
-  throw allFailed(errors as Error[]);
+  if (winner === undefined) throw allFailed(errors as Error[]);
+  return winner;
 }
 
-function* attempt<C>(connecting: Coroutine<C>, outcomes: Channel<Outcome<C>>): Coroutine<void> {
+interface Race<C> {
+  readonly outcomes: Channel<Outcome<C>>;
+  /** Nobody listens any more: whoever connects now has lost. */
+  isOver: boolean;
+}
+
+function* attempt<C extends Disposable>(connecting: Coroutine<C>, race: Race<C>): Coroutine<void> {
   try {
-    outcomes.trySend({ connection: yield* connecting });
+    const connection = yield* connecting;
+    if (race.isOver) connection[Symbol.dispose]();
+    else race.outcomes.trySend({ connection });
   } catch (error) {
     if (error instanceof Cancelled) throw error;
-    outcomes.trySend({ error });
+    race.outcomes.trySend({ error });
   }
 }
 

@@ -3,8 +3,10 @@
 import { parked } from "./code.ts";
 import type { Duplex } from "./duplex.ts";
 import { Endpoint, EndpointOperation } from "./endpoint.ts";
+import type { IoError } from "./error.ts";
 import { env, library } from "./native/env.ts";
 import { type Operation, tokenOf } from "./operation.ts";
+import { sleep } from "./sleep.ts";
 import type { Wait } from "./wait.ts";
 
 /** A listening socket. */
@@ -29,18 +31,31 @@ export abstract class Server<C extends Duplex> extends Endpoint {
     return new Accept(this);
   }
 
-  /** Accepts until the server is closed. */
+  /**
+   * Accepts until the server is closed. A connection that is gone before it was accepted is passed over; while descriptors or memory have
+   * run out, it waits until there are some again.
+   */
   async *[Symbol.asyncIterator](): AsyncGenerator<C, void, undefined> {
     while (!this.closed) {
+      let connection: C;
       try {
-        yield await this.accept();
+        connection = await this.accept();
       } catch (error) {
         if (this.closed) return;
-        throw error;
+        const { code } = error as IoError;
+        if (code === "ECONNABORTED") continue;
+        if (!exhausted.has(code)) throw error;
+        await sleep(exhaustedDelay);
+        continue;
       }
+      yield connection;
     }
   }
 }
+
+const exhausted = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+/** Milliseconds: nobody tells when there are descriptors again. */
+const exhaustedDelay = 50;
 
 class Accept<C extends Duplex> extends EndpointOperation<C> {
   readonly #server: Server<C>;
