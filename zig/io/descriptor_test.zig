@@ -181,3 +181,122 @@ test "a pipe of somebody else's stays as it was, and memory that runs out leaves
         }
     }
 }
+
+/// Master and slave of a new pseudo terminal; null where there are none.
+fn terminal() ?[2]sys.fd_t {
+    const master = sys.result(linux.open("/dev/ptmx", .{ .ACCMODE = .RDWR, .NOCTTY = true, .CLOEXEC = true }, 0));
+    if (master < 0) return null;
+    var number: c_int = 0;
+    const unlocked: c_int = 0;
+    _ = linux.ioctl(master, 0x40045431, @intFromPtr(&unlocked)); // TIOCSPTLCK
+    _ = linux.ioctl(master, 0x80045430, @intFromPtr(&number)); // TIOCGPTN
+    var buffer_: [32]u8 = undefined;
+    const path = std.fmt.bufPrintZ(&buffer_, "/dev/pts/{d}", .{number}) catch unreachable;
+    const slave = sys.result(linux.open(path, .{ .ACCMODE = .RDWR, .NOCTTY = true, .CLOEXEC = true }, 0));
+    if (slave >= 0) return .{ master, slave };
+    sys.close(master);
+    return null;
+}
+
+test "a terminal is read by lines and written under backpressure, and stays as it was for others" {
+    for (backends) |backend| {
+        for ([_]descriptor.Way{ .nonblocking, .polled }) |way| {
+            var world: World = undefined;
+            try world.init(backend, testing.allocator) orelse continue;
+            const master, const slave = terminal() orelse return error.SkipZigTest;
+            const flags = linux.fcntl(slave, linux.F.GETFL, 0);
+            const stream = (try Socket.adoptAny(&world.context, slave, .{ .readable = true, .writable = true, .keep = true })).socket;
+            try testing.expectEqual(.nonblocking, stream.in.op.way);
+            try testing.expectEqual(flags, linux.fcntl(slave, linux.F.GETFL, 0));
+            if (way != .nonblocking) {
+                _ = linux.fcntl(stream.fd, linux.F.SETFL, flags);
+                stream.in.op.way = way;
+                stream.out.op.way = way;
+            }
+            // Half a line is nothing to read.
+            var reading: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+            const result = try stream.startRead(&reading, 100);
+            try testing.expectEqual(tcp.parked, result);
+            try testing.expectEqual(3, sys.result(linux.write(master, "hel", 3)));
+            for (0..3) |_| try world.turn(false);
+            try testing.expect(reading.waiter.state == .armed);
+            try testing.expectEqual(3, sys.result(linux.write(master, "lo\n", 3)));
+            try testing.expectEqual(6, try world.ended(result, &reading));
+            var bytes: [4096]u8 = undefined;
+            try testing.expectEqual(6, stream.take(&bytes));
+            try testing.expectEqualStrings("hello\n", bytes[0..6]);
+            // Nobody reads what is written, until it has filled up.
+            var writing: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+            const written = try stream.startWrite(&writing, large[0..100_000]);
+            try testing.expectEqual(tcp.parked, written);
+            for (0..3) |_| try world.turn(false);
+            try testing.expect(writing.waiter.state == .armed);
+            var got: usize = 0;
+            while (got < 100_000) {
+                var poll = [1]linux.pollfd{.{ .fd = master, .events = linux.POLL.IN, .revents = 0 }};
+                _ = linux.poll(&poll, 1, 10);
+                if (poll[0].revents != 0) {
+                    const n = sys.result(linux.read(master, &bytes, bytes.len));
+                    for (bytes[0..@intCast(n)]) |byte| got += @intFromBool(byte == 'x');
+                }
+                try world.turn(false);
+            }
+            try testing.expectEqual(100_000, try world.ended(written, &writing));
+            stream.close();
+            sys.close(slave);
+            sys.close(master);
+            try world.deinit();
+        }
+    }
+}
+
+test "the master of a terminal is not opened again: that would be another terminal" {
+    for (backends) |backend| {
+        var world: World = undefined;
+        try world.init(backend, testing.allocator) orelse continue;
+        const master, const slave = terminal() orelse return error.SkipZigTest;
+        const stream = (try Socket.adoptAny(&world.context, master, .{ .readable = true, .writable = true })).socket;
+        try testing.expectEqual(master, stream.fd);
+        var wait: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+        const result = try stream.startRead(&wait, 100);
+        try testing.expectEqual(tcp.parked, result);
+        try world.turn(false);
+        try testing.expectEqual(2, sys.result(linux.write(slave, "hi", 2)));
+        try testing.expectEqual(2, try world.ended(result, &wait));
+        stream.close();
+        sys.close(slave);
+        try world.deinit();
+    }
+}
+
+test "a pipe that two read: whoever comes too late goes on waiting" {
+    for (backends) |backend| {
+        var world: World = undefined;
+        try world.init(backend, testing.allocator) orelse continue;
+        var fds: [2]sys.fd_t = undefined;
+        try testing.expectEqual(0, descriptor.pipe(&fds));
+        var streams: [2]*Socket = undefined;
+        var waits: [2]IoWait = @splat(.{ .waiter = .{ .wakeFn = nothing } });
+        for (&streams, &waits) |*stream, *wait| {
+            stream.* = (try Socket.adoptAny(&world.context, fds[0], .{ .readable = true, .keep = true })).socket;
+            try testing.expectEqual(tcp.parked, try stream.*.startRead(wait, 1));
+        }
+        try world.turn(false);
+        var told: u32 = 0;
+        for (0..2) |_| {
+            try testing.expectEqual(1, sys.result(linux.write(fds[1], "x", 1)));
+            while (told == @as(u32, @intFromBool(waits[0].waiter.state == .woken)) + @intFromBool(waits[1].waiter.state == .woken)) {
+                try world.turn(true);
+            }
+            told += 1;
+            for (0..3) |_| try world.turn(false);
+            try testing.expectEqual(told, @as(u32, @intFromBool(waits[0].waiter.state == .woken)) + @intFromBool(waits[1].waiter.state == .woken));
+        }
+        for (streams, waits) |stream, wait| {
+            try testing.expectEqual(1, wait.result);
+            stream.close();
+        }
+        for (fds) |fd| sys.close(fd);
+        try world.deinit();
+    }
+}
