@@ -66,6 +66,7 @@ pub const Loop = struct {
     /// at once, otherwise null: then `doneFn` is called after a later tick.
     pub fn start(self: *Loop, op: *Op, w: *const Watch) ?i32 {
         assert(op.state == .idle);
+        op.cancelled = false;
         if (self.impl == .epoll) {
             const result = op.attempt();
             if (result != sys.negative(.AGAIN)) return result;

@@ -190,6 +190,8 @@ pub const Socket = struct {
         if (self.in.bytes >= min) return self.available();
         try self.makeRoom();
         self.wanted = min;
+        // Of the read before; this one may end without the loop.
+        self.in.op.cancelled = false;
         const result = self.receive() orelse return park(&self.in, wait);
         return self.readEnded(result) orelse park(&self.in, wait);
     }
