@@ -2,6 +2,7 @@
 // Over TCP, Unix sockets and pipes, in guest and owner mode. Runs on each backend (ZIGCORO_BACKEND).
 
 import { describe, expect, test } from "bun:test";
+import { totalmem } from "node:os";
 import { all, asyncio, type Coroutine, Event, run, select, sleep, UnexpectedEnd, withTimeout, xasync } from "zigcoro";
 import { failed } from "./support/failure.ts";
 import { descriptors, pair, pattern, readAll } from "./support/sockets.ts";
@@ -435,3 +436,59 @@ test("pipes and pairs give their descriptors back", () =>
     yield* sleep(1);
     expect(descriptors()).toBe(before);
   }));
+
+describe("a write of more than 4 GiB", () => {
+  // The engine has no larger ones.
+  const length = 2 ** 32;
+  const has = totalmem() > 3 * length;
+  test.skipIf(!has)(
+    "goes out to its last byte",
+    () =>
+      run(function* () {
+        const [reader, writer] = asyncio.Unix.pair();
+        const bytes = new Uint8Array(length);
+        bytes[2 ** 31] = 1;
+        bytes[2 ** 32 - 1] = 2;
+        const writing = xasync(function* () {
+          yield* writer.writeAll(["begin", bytes, "end"]);
+          yield* writer.shutdown();
+        });
+        const target = new Uint8Array(1 << 18);
+        const found = new Map<number, number>();
+        let got = 0;
+        for (let n = yield* reader.readInto(target); n > 0; n = yield* reader.readInto(target)) {
+          const at = got - 5;
+          for (const place of [2 ** 31, 2 ** 32 - 1]) if (place >= at && place < at + n) found.set(place, target[place - at] as number);
+          got += n;
+        }
+        yield* writing;
+        expect(got).toBe(length + 8);
+        expect(() => new Uint8Array(2 ** 32 + 1)).toThrow("Out of memory");
+        expect([...found]).toEqual([
+          [2 ** 31, 1],
+          [2 ** 32 - 1, 2],
+        ]);
+        reader.close();
+        writer.close();
+      }),
+    120_000,
+  );
+});
+
+describe("what is written", () => {
+  overEach("may be shared, resizable, or nothing", function* (reader, writer) {
+    const shared = new SharedArrayBuffer(4);
+    new Uint8Array(shared).set([1, 2, 3, 4]);
+    const resizable = new ArrayBuffer(2, { maxByteLength: 8 });
+    const tracking = new Uint8Array(resizable);
+    yield* writer.write(shared);
+    yield* writer.write(new Uint8Array(shared, 1, 2));
+    yield* writer.write(resizable);
+    resizable.resize(3);
+    tracking[2] = 9;
+    yield* writer.write(tracking);
+    yield* writer.write(new ArrayBuffer(0));
+    yield* writer.write(new Uint8Array(new SharedArrayBuffer(0)));
+    expect([...((yield* reader.readExactly(11)) ?? [])]).toEqual([1, 2, 3, 4, 2, 3, 0, 0, 0, 0, 9]);
+  });
+});
