@@ -365,6 +365,21 @@ test "a fill waits for as many bytes as it was asked for, and a cancel, a close 
         try testing.expectEqual(5, socket.take(&bytes));
         try testing.expectEqualStrings("Hello", bytes[0..5]);
         try socket.untake(bytes[0..5]);
+        // A cancel is for one operation only, also when the next is over without the loop.
+        result = try socket.startRead(&wait, 100);
+        try testing.expectEqual(5, result);
+        try testing.expectEqual(5, socket.take(&bytes));
+        result = try socket.startRead(&wait, 5);
+        world.loop.cancel(&socket.in.op);
+        try testing.expectEqual(sys.negative(.CANCELED), try world.ended(result, &wait));
+        try testing.expectEqual(5, sys.send(peer, "Hello"));
+        socket.likely_readable = true;
+        result = try socket.startFill(&wait, 6);
+        try testing.expectEqual(tcp.parked, result);
+        try testing.expectEqual(1, sys.send(peer, "!"));
+        try testing.expectEqual(6, try world.ended(result, &wait));
+        try testing.expectEqual(6, socket.take(&bytes));
+        try socket.untake(bytes[0..5]);
         // The end comes first.
         result = try socket.startFill(&wait, 100);
         try testing.expectEqual(tcp.parked, result);
