@@ -188,8 +188,8 @@ fn terminal() ?[2]sys.fd_t {
     if (master < 0) return null;
     var number: c_int = 0;
     const unlocked: c_int = 0;
-    _ = linux.ioctl(master, 0x40045431, @intFromPtr(&unlocked)); // TIOCSPTLCK
-    _ = linux.ioctl(master, 0x80045430, @intFromPtr(&number)); // TIOCGPTN
+    _ = linux.ioctl(master, linux.T.IOCSPTLCK, @intFromPtr(&unlocked));
+    _ = linux.ioctl(master, linux.T.IOCGPTN, @intFromPtr(&number));
     var buffer_: [32]u8 = undefined;
     const path = std.fmt.bufPrintZ(&buffer_, "/dev/pts/{d}", .{number}) catch unreachable;
     const slave = sys.result(linux.open(path, .{ .ACCMODE = .RDWR, .NOCTTY = true, .CLOEXEC = true }, 0));
@@ -298,5 +298,42 @@ test "a pipe that two read: whoever comes too late goes on waiting" {
         }
         for (fds) |fd| sys.close(fd);
         try world.deinit();
+    }
+}
+
+test "a pipe or pair that finds no memory for one of its ends leaves nothing open" {
+    const Env = @import("../env.zig").Env;
+    const abi = @import("../abi/stream.zig").exports;
+    const openDescriptors = @import("tcp_test.zig").openDescriptors;
+    for (backends) |backend| {
+        const env = Env.create(testing.allocator, backend) catch |err| switch (err) {
+            error.Unavailable => continue,
+            else => return err,
+        };
+        defer env.destroy();
+        const before = openDescriptors();
+        for ([_]*const fn (*Env, [*]u8) callconv(.c) i32{ abi.stream_pipe, abi.stream_pair }) |make| {
+            var fail_index: usize = 0;
+            var ends: [8]u8 = undefined;
+            while (true) : (fail_index += 1) {
+                var failing = testing.FailingAllocator.init(testing.allocator, .{ .fail_index = fail_index });
+                env.allocator = failing.allocator();
+                env.tcp_context.allocator = failing.allocator();
+                defer env.allocator = testing.allocator;
+                defer env.tcp_context.allocator = testing.allocator;
+                const rc = make(env, &ends);
+                if (rc == 0) break;
+                try testing.expectEqual(sys.negative(.NOMEM), rc);
+                try testing.expectEqual(before, openDescriptors());
+                try testing.expectEqual(0, env.sockets.live);
+            }
+            // Each end's struct; room in the table is there after the first.
+            try testing.expect(fail_index >= 2);
+            for ([_]usize{ 0, 4 }) |at| {
+                const closed = @import("../abi/tcp.zig").exports.tcp_close(env, std.mem.readInt(u32, ends[at..][0..4], .little));
+                try testing.expectEqual(0, closed);
+            }
+            try testing.expectEqual(before, openDescriptors());
+        }
     }
 }

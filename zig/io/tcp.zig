@@ -1,8 +1,12 @@
-//! Tcp: stream sockets and listeners on the loop, and pipes, terminals and other descriptors that bytes go through. One op in flight per direction, both embedded in the socket.
+//! Tcp: stream sockets and listeners on the loop, and pipes, terminals and other descriptors that bytes go through. One op in
+//! flight per direction, both embedded in the socket.
 //!
 //! `open -> closing -> gone`. A socket whose close was asked for cancels what is in flight; each op ends once and tells its
 //! waiter; the last one to end closes the descriptor, so a number is never reused under an operation. Data that a
 //! cancelled read brought all the same stays in the socket for the next read.
+//!
+//! What was read and not taken yet is `in.bytes` bytes of `in.buffer` from `taken` on. A read begins only when there are none; a fill reads
+//! behind them, at `in.op.buffer`, until there are `wanted`.
 //!
 //! A socket owns its descriptor, its struct and the buffers that its ops borrow.
 
@@ -346,6 +350,7 @@ pub const Socket = struct {
             }
             const n: usize = @intCast(result);
             side.bytes += n;
+            assert(self.taken + side.bytes <= side.buffer.?.len);
             self.likely_readable = n == side.op.buffer.len;
             if (self.wanted == 0) {
                 self.read_size.record(n, side.op.buffer.len);
