@@ -30,7 +30,7 @@ int32_t zc_suspend(zc_frame *frame, double *value);
 uint32_t zc_remaining_stack(zc_frame *frame);
 /* Waits at least ms milliseconds. */
 int32_t zc_sleep(zc_frame *frame, double ms);
-/* Reads 1 to len bytes; 0 at the end of the stream. connection: an argument that was a TCP object. */
+/* Reads 1 to len bytes; 0 at the end of the stream. connection: an argument that was a stream. */
 int32_t zc_tcp_read(zc_frame *frame, uint32_t connection, uint8_t *bytes, uint32_t len);
 /* Writes all len (at most 2^31 - 1) bytes. */
 int32_t zc_tcp_write(zc_frame *frame, uint32_t connection, const uint8_t *bytes, uint32_t len);

@@ -47,6 +47,17 @@ export class ChannelClosed extends Error {
   }
 }
 
+/** A stream ended in the middle of what was to be read. What came of it has been read, and is `partial`. */
+export class UnexpectedEnd extends Error {
+  override readonly name = "UnexpectedEnd";
+  readonly code = "ERR_UNEXPECTED_END";
+  readonly partial: Uint8Array<ArrayBuffer>;
+  constructor(wanted: string, partial: Uint8Array<ArrayBuffer>) {
+    super(`the stream ended after ${partial.byteLength} bytes, before ${wanted}`);
+    this.partial = partial;
+  }
+}
+
 /** Nothing is ready, nothing is in flight, and somebody waits. */
 export class Deadlock extends Error {
   override readonly name = "Deadlock";

@@ -10,7 +10,7 @@ export { Channel } from "./channel.ts";
 export { CoroT, type FrameT } from "./corot.ts";
 export { type FrameOptions, inCoro, spawn, xasync, xawait, xframe, xresume, xsuspend, xsuspendBlock, xsuspendSafe } from "./coroutine.ts";
 export { type Env, type EnvOptions, getEnv, initEnv } from "./environment.ts";
-export { Cancelled, ChannelClosed, Deadlock, type IoError, MisuseError, TimeoutError } from "./error.ts";
+export { Cancelled, ChannelClosed, Deadlock, type IoError, MisuseError, TimeoutError, UnexpectedEnd } from "./error.ts";
 export { Barrier, Event, Latch } from "./event.ts";
 export { Executor } from "./executor.ts";
 export type { Coroutine, Frame, Status } from "./frame.ts";

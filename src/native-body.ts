@@ -4,13 +4,13 @@ import type { Pointer } from "bun:ffi";
 import { checkInteger, checkString, show } from "./check.ts";
 import { codes } from "./code.ts";
 import type { FrameOptions } from "./coroutine.ts";
+import { Endpoint } from "./endpoint.ts";
 import { getEnv } from "./environment.ts";
 import { ioError, MisuseError } from "./error.ts";
 import { Frame } from "./frame.ts";
 import { layouts } from "./native/abi.ts";
 import { acquire, env, lastErrno, lastValue, library, release } from "./native/env.ts";
 import { poke, state } from "./scheduler.ts";
-import { TCP } from "./tcp.ts";
 import type { Wait, WaitList } from "./wait.ts";
 
 /** A C function of type `zc_body`, from `native.cc`, `native.open` or `native.at`. */
@@ -29,8 +29,8 @@ export class NativeBody {
   }
 }
 
-/** What a native body takes: numbers, and connections for `zc_tcp_read` and `zc_tcp_write`. */
-export type NativeArgument = number | TCP;
+/** What a native body takes: numbers, and connections and other streams for `zc_tcp_read` and `zc_tcp_write`. */
+export type NativeArgument = number | Endpoint;
 
 const encoder = new TextEncoder();
 
@@ -141,7 +141,7 @@ function checkStack(stack: unknown): StackOption {
 }
 
 function checkArgument(argument: unknown, index: number): number {
-  if (argument instanceof TCP) return argument.handle;
+  if (argument instanceof Endpoint) return argument.opened();
   if (typeof argument === "number") return argument;
-  throw new TypeError(`xasync: argument ${index} of a native body must be a number or a TCP connection, got ${show(argument)}`);
+  throw new TypeError(`xasync: argument ${index} of a native body must be a number or a stream, got ${show(argument)}`);
 }

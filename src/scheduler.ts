@@ -217,10 +217,19 @@ function settle(): void {
     releaseWake();
     return;
   }
-  holdWake();
+  try {
+    holdWake();
+  } catch {
+    // Out of descriptors: instead of ending, it looks again and again until there are some.
+    setTimeout(turnOutside, starvedDelay);
+    return;
+  }
   parked = native.park();
   if (!parked) queueTurn();
 }
+
+/** Milliseconds between turns while there is no descriptor to wake us. */
+const starvedDelay = 10;
 
 let wakeReader: ReadableStreamDefaultReader<Uint8Array> | undefined;
 let wakeReading = false;
@@ -233,7 +242,11 @@ function holdWake(): void {
   const reader = wakeReader;
   reader.read().then(
     () => onWakeOutside(reader),
-    () => onWakeOutside(reader),
+    () => {
+      // Bun could not read it, for want of a descriptor of its own. Another reader will.
+      if (reader === wakeReader) setTimeout(turnOutside, starvedDelay);
+      releaseWake();
+    },
   );
 }
 

@@ -4,8 +4,8 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { createServer, connect as nodeConnect } from "node:net";
 import { networkInterfaces } from "node:os";
-import { asyncio, Channel, type Coroutine, type Operation, run, until, withTimeout, xasync } from "zigcoro";
-import { failure, microtasks, rejected, thrown } from "./support/failure.ts";
+import { asyncio, Channel, type Coroutine, run, until, withTimeout, xasync } from "zigcoro";
+import { failed, failure, microtasks, rejected, thrown } from "./support/failure.ts";
 import { descriptors, freePort, pair, pattern, readAll, readText } from "./support/sockets.ts";
 
 const { TCP } = asyncio;
@@ -18,16 +18,6 @@ function inBothModes(name: string, body: () => Coroutine<void>, timeoutMs = 5000
   test(`${name} (guest)`, () => run(body), timeoutMs);
   // Bun's own limit cannot end a blocked thread.
   test(`${name} (owner)`, () => asyncio.run(loop, () => withTimeout(timeoutMs, xasync(body))), timeoutMs);
-}
-
-/** Waits for an operation inside a generator and says how it failed. */
-function* failed(operation: Operation<unknown>): Coroutine<string> {
-  try {
-    yield* operation;
-  } catch (error) {
-    return String(error);
-  }
-  return "nothing was thrown";
 }
 
 describe("a stream", () => {

@@ -74,6 +74,24 @@ test("it reads and writes connections from its own stack", async () => {
   });
 });
 
+test("it reads and writes pipes and Unix sockets, from where TypeScript stopped", async () => {
+  await run(function* () {
+    const { reader, writer } = asyncio.pipe();
+    const [near, far] = asyncio.Unix.pair();
+    yield* writer.write("head and body");
+    yield* reader.readUntil(" ");
+    const pumping = xasync(pump, [reader, near]);
+    yield* writer.write(", and more");
+    writer.close();
+    expect(yield* pumping).toBe(18);
+    near.close();
+    expect(Buffer.from((yield* far.readExactly(18)) ?? []).toString()).toBe("and body, and more");
+    expect(yield* far.read()).toBeNull();
+    reader.close();
+    far.close();
+  });
+});
+
 test("closing the connection under it ends its read", async () => {
   await run(function* () {
     using server = yield* asyncio.TCP.listen({ port: 0 });
@@ -137,7 +155,7 @@ test("how much is left of a stack shrinks with the depth of calls", async () => 
 
 test("wrong arguments are refused before native code runs", () => {
   const start = xasync as (...args: unknown[]) => unknown;
-  expect(() => start(sum, ["x"])).toThrow('xasync: argument 0 of a native body must be a number or a TCP connection, got "x"');
+  expect(() => start(sum, ["x"])).toThrow('xasync: argument 0 of a native body must be a number or a stream, got "x"');
   expect(() => start(sum, [1, 2, 3, 4, 5, 6, 7, 8, 9])).toThrow("xasync: a native body takes at most 8 arguments, got 9");
   expect(() => start(sum, [1], { stack: 100 })).toThrow("xasync: options.stack must be an integer from 4096 to 8388608, got 100");
   expect(() => start(5)).toThrow("xasync: body must be a function or a NativeBody, got 5");

@@ -47,10 +47,19 @@ pub const Pool = struct {
         return bytes;
     }
 
+    /// A buffer of at least `size` bytes however many these are. One beyond the largest class is never kept idle.
+    pub fn takeLarge(pool: *Pool, size: usize) error{OutOfMemory}!Buffer {
+        if (size <= max_size) return pool.take(size);
+        const whole_size = std.math.ceilPowerOfTwo(usize, size) catch return error.OutOfMemory;
+        const bytes = try pool.memory.alignedAlloc(u8, .fromByteUnits(min_size), whole_size);
+        pool.borrowed += 1;
+        return bytes;
+    }
+
     pub fn give(pool: *Pool, bytes: Buffer) void {
         assert(pool.borrowed > 0);
         pool.borrowed -= 1;
-        if (pool.idle_bytes + bytes.len > max_idle_bytes) return pool.memory.free(bytes);
+        if (bytes.len > max_size or pool.idle_bytes + bytes.len > max_idle_bytes) return pool.memory.free(bytes);
         const class = classOf(bytes.len);
         assert(sizeOf(class) == bytes.len);
         const node: *Free = @ptrCast(bytes.ptr);
@@ -108,6 +117,18 @@ test "buffers are reused last in first out and keep their class" {
     const d = try pool.take(min_size);
     try std.testing.expectEqual(a.ptr, d.ptr);
     pool.give(d);
+}
+
+test "a buffer beyond the largest class is as large as asked for, and not kept" {
+    var pool: Pool = .{ .memory = std.testing.allocator };
+    defer pool.deinit();
+    const a = try pool.takeLarge(max_size + 1);
+    try std.testing.expectEqual(2 * max_size, a.len);
+    pool.give(a);
+    try std.testing.expectEqual(0, pool.idle_bytes);
+    const b = try pool.takeLarge(1);
+    try std.testing.expectEqual(min_size, b.len);
+    pool.give(b);
 }
 
 test "read size follows the stream" {

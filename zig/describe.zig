@@ -118,7 +118,7 @@ const docs = .{
     .@"suspend" = "Suspends until TypeScript resumes it; *value (unless null) is what the resume brought.",
     .remaining_stack = "Bytes left of the stack that the body runs on.",
     .sleep = "Waits at least ms milliseconds.",
-    .tcp_read = "Reads 1 to len bytes; 0 at the end of the stream. connection: an argument that was a TCP object.",
+    .tcp_read = "Reads 1 to len bytes; 0 at the end of the stream. connection: an argument that was a stream.",
     .tcp_write = "Writes all len (at most 2^31 - 1) bytes.",
 };
 const names = .{

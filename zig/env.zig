@@ -144,7 +144,7 @@ pub const Env = struct {
 
     /// A socket for an accepted descriptor; 0 with `errno` set when there is no memory for it.
     pub fn adoptSocket(env: *Env, fd: sys.fd_t) handle.Handle {
-        const opened = tcp.Socket.adopt(&env.tcp_context, fd) catch return env.failed(sys.negative(.NOMEM));
+        const opened = tcp.Socket.adoptAccepted(&env.tcp_context, fd) catch return env.failed(sys.negative(.NOMEM));
         return env.addSocket(opened);
     }
 

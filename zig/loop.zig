@@ -66,6 +66,7 @@ pub const Loop = struct {
     /// at once, otherwise null: then `doneFn` is called after a later tick.
     pub fn start(self: *Loop, op: *Op, w: *const Watch) ?i32 {
         assert(op.state == .idle);
+        op.cancelled = false;
         if (self.impl == .epoll) {
             const result = op.attempt();
             if (result != sys.negative(.AGAIN)) return result;
@@ -125,10 +126,22 @@ pub const Loop = struct {
         self.finished = .{};
         while (batch.pop()) |op| {
             assert(op.state == .finished);
+            if (self.goesOn(op)) continue;
             op.state = .idle;
             self.in_flight -= 1;
             op.doneFn(op);
         }
+    }
+
+    /// Where the ring only waited for a descriptor to be ready, the call is made here. True: somebody else was faster, and it waits
+    /// again.
+    fn goesOn(self: *Loop, op: *Op) bool {
+        if (self.impl != .io_uring or (op.kind != .read and op.kind != .write) or op.result < 0) return false;
+        op.result = if (op.cancelled) sys.negative(.CANCELED) else op.attempt();
+        if (op.result != sys.negative(.AGAIN)) return false;
+        op.state = .in_flight;
+        self.impl.io_uring.submit(op, &self.finished);
+        return true;
     }
 };
 

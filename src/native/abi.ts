@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 1194406527;
+export const abiVersion = 2976804302;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -22,12 +22,22 @@ export const symbols = {
   zc_op_tcp_accept: { args: ["ptr", "u32", "u32"], returns: "i32" },
   zc_op_tcp_connect: { args: ["ptr", "u32", "u32"], returns: "i32" },
   zc_op_tcp_read: { args: ["ptr", "u32", "u32", "u32"], returns: "i32" },
+  zc_op_tcp_fill: { args: ["ptr", "u32", "u32", "u32"], returns: "i32" },
+  zc_tcp_find: { args: ["ptr", "u32", "buffer", "u32", "u32"], returns: "i32" },
+  zc_tcp_untake: { args: ["ptr", "u32", "buffer", "u32"], returns: "i32" },
   zc_tcp_take: { args: ["ptr", "u32", "buffer", "u32"], returns: "i32" },
   zc_op_tcp_write: { args: ["ptr", "u32", "u32", "buffer", "f64", "u32"], returns: "i32" },
   zc_tcp_shutdown: { args: ["ptr", "u32", "u32"], returns: "i32" },
   zc_tcp_close: { args: ["ptr", "u32"], returns: "i32" },
   zc_tcp_address: { args: ["ptr", "u32", "u32", "buffer"], returns: "i32" },
+  zc_tcp_keep_alive: { args: ["ptr", "u32", "u32", "u32", "u32", "u32"], returns: "i32" },
   zc_tcp_no_delay: { args: ["ptr", "u32", "u32"], returns: "i32" },
+  zc_stream_adopt: { args: ["ptr", "i32", "u32"], returns: "u32" },
+  zc_stream_pipe: { args: ["ptr", "buffer"], returns: "i32" },
+  zc_stream_pair: { args: ["ptr", "buffer"], returns: "i32" },
+  zc_unix_listen: { args: ["ptr", "buffer", "u32", "u32"], returns: "u32" },
+  zc_unix_connect: { args: ["ptr", "buffer", "u32"], returns: "u32" },
+  zc_unix_peer: { args: ["ptr", "u32", "buffer"], returns: "i32" },
   zc_frame_start: { args: ["ptr", "ptr", "buffer", "u32", "u32", "u32", "buffer", "u32", "u32"], returns: "u32" },
   zc_frame_resume: { args: ["ptr", "u32", "f64"], returns: "i32" },
   zc_frame_cancel: { args: ["ptr", "u32"], returns: "i32" },

@@ -1,5 +1,7 @@
 // What failed, as text: class and exact message, so that a test can compare both at once.
 
+import type { Coroutine, Operation } from "zigcoro";
+
 /** "TypeError: ..." of what `run` throws. */
 export function thrown(run: () => unknown): string {
   try {
@@ -33,4 +35,14 @@ export async function failure(promise: PromiseLike<unknown>): Promise<Error & Re
 /** Lets async bodies, which go on in microtasks, come to the operation they wait for. */
 export async function microtasks(): Promise<void> {
   for (let i = 0; i < 20; i++) await null;
+}
+
+/** Waits for an operation inside a generator and says how it failed. */
+export function* failed(operation: Operation<unknown>): Coroutine<string> {
+  try {
+    yield* operation;
+  } catch (error) {
+    return String(error);
+  }
+  return "nothing was thrown";
 }

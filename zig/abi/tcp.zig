@@ -8,10 +8,11 @@ const sys = @import("../sys.zig");
 const tcp = @import("../io/tcp.zig");
 
 pub const exports = struct {
-    /// A listener's handle, or 0 with the shared errno. `host` is an address literal of `host_len` bytes.
-    pub fn tcp_listen(env: *Env, host: [*]const u8, host_len: u32, port: u32, backlog: u32, reuse_port: u32) callconv(.c) Handle {
+    /// A listener's handle, or 0 with the shared errno. `host` is an address literal of `host_len` bytes. `options`, added up: 1 others may
+    /// share the port, 2 an IPv6 address takes no IPv4 connections.
+    pub fn tcp_listen(env: *Env, host: [*]const u8, host_len: u32, port: u32, backlog: u32, options: u32) callconv(.c) Handle {
         const address = parse(host, host_len, port) orelse return env.failed(sys.negative(.INVAL));
-        const opened = tcp.Socket.listen(&env.tcp_context, &address, backlog, reuse_port != 0) catch
+        const opened = tcp.Socket.listen(&env.tcp_context, &address, backlog, @bitCast(options & 3)) catch
             return env.failed(sys.negative(.NOMEM));
         return env.addSocket(opened);
     }
@@ -58,6 +59,34 @@ pub const exports = struct {
         return result;
     }
 
+    /// Waits until at least `min` (1 to 2^30) bytes can be taken: how many can, fewer only at the end of the stream; a negative errno, or
+    /// `parked`. What came stays until it is taken.
+    pub fn op_tcp_fill(env: *Env, handle: Handle, token: u32, min: u32) callconv(.c) i32 {
+        const socket = env.sockets.get(handle) orelse return code.bad_handle;
+        if (!socket.isIdle(&socket.in)) return code.busy;
+        if (min == 0 or min > tcp.Socket.max_fill) return sys.negative(.INVAL);
+        const slot = env.slots.claim(token) orelse return code.bad_token;
+        const result = socket.startFill(&slot.io, min) catch return sys.negative(.NOMEM);
+        if (result == code.parked) slot.target = .{ .plain = &socket.in.op };
+        return result;
+    }
+
+    /// Where the `len` bytes of `delimiter` begin among those that can be taken, looked for from byte `from` on; -1 - n when it is
+    /// not among the n that there are.
+    pub fn tcp_find(env: *Env, handle: Handle, delimiter: [*]const u8, len: u32, from: u32) callconv(.c) i32 {
+        const socket = env.sockets.get(handle) orelse return code.bad_handle;
+        if (socket.find(delimiter[0..len], from)) |at| return @intCast(at);
+        return -1 - socket.available();
+    }
+
+    /// Puts `len` bytes back in front of those that can be taken. 0 or a negative errno.
+    pub fn tcp_untake(env: *Env, handle: Handle, bytes: [*]const u8, len: u32) callconv(.c) i32 {
+        const socket = env.sockets.get(handle) orelse return code.bad_handle;
+        if (!socket.isIdle(&socket.in)) return code.busy;
+        socket.untake(bytes[0..len]) catch return sys.negative(.NOMEM);
+        return 0;
+    }
+
     /// Copies bytes that a read brought; returns how many.
     pub fn tcp_take(env: *Env, handle: Handle, destination: [*]u8, len: u32) callconv(.c) i32 {
         const socket = env.sockets.get(handle) orelse return code.bad_handle;
@@ -94,14 +123,30 @@ pub const exports = struct {
     pub fn tcp_address(env: *Env, handle: Handle, peer: u32, out: [*]u8) callconv(.c) i32 {
         const socket = env.sockets.get(handle) orelse return code.bad_handle;
         var address: sys.Address = undefined;
-        const rc = if (peer == 0) sys.localAddress(socket.fd, &address) else sys.peerAddress(socket.fd, &address);
-        if (rc < 0) return rc;
+        if (peer == 0) {
+            const rc = sys.localAddress(socket.fd, &address);
+            if (rc < 0) return rc;
+        } else address = (socket.peer() orelse return sys.negative(.NOTCONN)).*;
         const is_ip6 = address.any.family == std.os.linux.AF.INET6;
         std.mem.writeInt(u16, out[0..2], if (is_ip6) 6 else 4, .little);
         std.mem.writeInt(u16, out[2..4], address.port(), .little);
         const bytes: []const u8 = if (is_ip6) &address.in6.addr else std.mem.asBytes(&address.in.addr);
         @memcpy(out[4..][0..bytes.len], bytes);
         return 0;
+    }
+
+    /// Has the kernel ask an idle peer whether it is there: after `idle` seconds, every `interval` seconds, `count` times. 0 leaves the
+    /// system's figure. 0 or a negative errno.
+    pub fn tcp_keep_alive(env: *Env, handle: Handle, on: u32, idle: u32, interval: u32, count: u32) callconv(.c) i32 {
+        const socket = env.sockets.get(handle) orelse return code.bad_handle;
+        const linux = std.os.linux;
+        const names = [_]u32{ linux.TCP.KEEPIDLE, linux.TCP.KEEPINTVL, linux.TCP.KEEPCNT };
+        for (names, [_]u32{ idle, interval, count }) |name, value| {
+            if (value == 0) continue;
+            const rc = sys.setOption(socket.fd, linux.IPPROTO.TCP, name, std.math.cast(c_int, value) orelse return sys.negative(.INVAL));
+            if (rc < 0) return rc;
+        }
+        return sys.setOption(socket.fd, linux.SOL.SOCKET, linux.SO.KEEPALIVE, @intFromBool(on != 0));
     }
 
     /// Sets TCP_NODELAY: `on` 1, off 0. Returns 0 or a negative errno.

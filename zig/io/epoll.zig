@@ -26,7 +26,7 @@ pub const Watch = struct {
     epoll: *Epoll = undefined,
     next: ?*Watch = null,
     queued: bool = false,
-    /// The kernel refused the registration (out of memory or of watches): no op can wait on it.
+    /// The kernel refused the registration (out of memory or of watches; a file is always ready): no op can wait on it.
     refused: bool = false,
 };
 

@@ -93,7 +93,8 @@ pub const IoUring = struct {
             .accept => .{ .accept = .{ .socket = op.fd } },
             .recv => .{ .recv = .{ .fd = op.fd, .buffer = .{ .slice = op.buffer } } },
             .send => .{ .send = .{ .fd = op.fd, .buffer = .{ .slice = op.buffer } } },
-            .readable => .{ .poll = .{ .fd = op.fd, .events = linux.POLL.IN } },
+            .readable, .read => .{ .poll = .{ .fd = op.fd, .events = linux.POLL.IN } },
+            .write => .{ .poll = .{ .fd = op.fd, .events = linux.POLL.OUT } },
             .connect => .{ .connect = .{ .socket = op.fd, .addr = @as(*const ConnectAddress, @ptrCast(&op.address)).* } },
         } };
         self.loop.add(&op.completion);

@@ -8,6 +8,7 @@
 const std = @import("std");
 const assert = std.debug.assert;
 const xev = @import("xev");
+const descriptor = @import("descriptor.zig");
 const sys = @import("../sys.zig");
 const Waiter = @import("../waiter.zig").Waiter;
 
@@ -21,9 +22,11 @@ pub const IoWait = struct {
 
 pub const Op = struct {
     kind: Kind = .recv,
+    /// read, write: how they are kept from waiting.
+    way: descriptor.Way = .socket,
     state: State = .idle,
     fd: sys.fd_t = -1,
-    /// recv: where bytes go; send: what is still to be sent.
+    /// recv, read: where bytes go; send, write: what is still to be sent.
     buffer: []u8 = &.{},
     address: sys.Address = undefined,
     /// Once finished: >= 0, or a negative errno.
@@ -43,6 +46,9 @@ pub const Op = struct {
         send,
         /// Waits until the descriptor can be read, or has an error; the result is 0.
         readable,
+        /// On what is no socket. The ring only waits until these can be done; the loop makes the call.
+        read,
+        write,
     };
     pub const State = enum(u8) { idle, in_flight, cancelling, finished };
 
@@ -57,6 +63,8 @@ pub const Op = struct {
             .recv => sys.recv(op.fd, op.buffer),
             .send => sys.send(op.fd, op.buffer),
             .connect => connected(op.fd),
+            .read => descriptor.read(&op.way, op.fd, op.buffer),
+            .write => descriptor.write(&op.way, op.fd, op.buffer),
             .readable => if (sys.isReadable(op.fd)) 0 else sys.negative(.AGAIN),
         };
     }

@@ -14,16 +14,17 @@ const IoWait = @import("op.zig").IoWait;
 const Op = @import("op.zig").Op;
 const tcp = @import("tcp.zig");
 const Socket = tcp.Socket;
+const unix = @import("unix.zig");
 
 /// A loop and what sockets need of it, in place.
-const World = struct {
+pub const World = struct {
     loop: Loop,
     buffers: buffer.Pool,
     context: tcp.Context,
     descriptors: u32,
 
     /// Null where the machine refuses the backend.
-    fn init(world: *World, backend: Backend, allocator: std.mem.Allocator) !?void {
+    pub fn init(world: *World, backend: Backend, allocator: std.mem.Allocator) !?void {
         world.descriptors = openDescriptors();
         world.loop = Loop.init(backend) catch |err| return if (err == error.Unavailable) null else err;
         world.buffers = .{ .memory = allocator };
@@ -31,7 +32,7 @@ const World = struct {
     }
 
     /// Every socket was closed. Afterwards nothing may be left.
-    fn deinit(world: *World) !void {
+    pub fn deinit(world: *World) !void {
         while (world.loop.in_flight > 0) try world.turn(true);
         try testing.expectEqual(0, world.buffers.borrowed);
         world.buffers.deinit();
@@ -39,13 +40,13 @@ const World = struct {
         try testing.expectEqual(world.descriptors, openDescriptors());
     }
 
-    fn turn(world: *World, wait: bool) !void {
+    pub fn turn(world: *World, wait: bool) !void {
         try world.loop.tick(wait);
         world.loop.deliver();
     }
 
     /// The result that an operation gave, now or when `wait` is told.
-    fn ended(world: *World, result: i32, wait: *IoWait) !i32 {
+    pub fn ended(world: *World, result: i32, wait: *IoWait) !i32 {
         if (result != tcp.parked) return result;
         while (wait.waiter.state == .armed) try world.turn(true);
         return wait.result;
@@ -61,10 +62,10 @@ pub fn openDescriptors() u32 {
     return count;
 }
 
-fn nothing(_: *Waiter) void {}
+pub fn nothing(_: *Waiter) void {}
 
-const backends = [_]Backend{ .io_uring, .epoll };
-const large: [8 << 20]u8 = @splat('x');
+pub const backends = [_]Backend{ .io_uring, .epoll };
+pub const large: [8 << 20]u8 = @splat('x');
 
 test "memory that runs out anywhere leaks neither memory nor descriptors" {
     for (backends) |backend| {
@@ -91,7 +92,7 @@ test "memory that runs out anywhere leaks neither memory nor descriptors" {
 /// Listens, connects, accepts, reads and writes, and leaves a read and a write in flight as it closes.
 fn useAll(world: *World, waits: *[5]IoWait) !void {
     var address = try sys.Address.parse("127.0.0.1", 0);
-    const listener = (try Socket.listen(&world.context, &address, 8, false)).socket;
+    const listener = (try Socket.listen(&world.context, &address, 8, .{})).socket;
     defer listener.close();
     try testing.expectEqual(0, sys.localAddress(listener.fd, &address));
     const accepting = listener.startAccept(&waits[0]);
@@ -212,9 +213,30 @@ const End = struct {
         if (result != 0) end.failed = true;
     }
 
+    /// Puts some of what was read back, and looks for something among it.
+    fn readAgain(end: *End, random: std.Random) !void {
+        var bytes: [50_000]u8 = undefined;
+        const again = bytes[0..random.uintAtMost(usize, @min(bytes.len, end.read_at))];
+        end.read_at -= again.len;
+        for (again, end.read_at..) |*byte, at| byte.* = byteAt(end.reads, at);
+        try end.socket.untake(again);
+        const there = end.socket.in.bytes;
+        if (there < 3) return;
+        const at = random.uintAtMost(usize, there - 3);
+        const delimiter = [_]u8{ byteAt(end.reads, end.read_at + at), byteAt(end.reads, end.read_at + at + 1), byteAt(end.reads, end.read_at + at + 2) };
+        const found = end.socket.find(&delimiter, at / 2) orelse return error.NotFound;
+        var first = at / 2;
+        while (first < at) : (first += 1) {
+            for (delimiter, end.read_at + first..) |byte, place| {
+                if (byte != byteAt(end.reads, place)) break;
+            } else break;
+        }
+        try testing.expectEqual(first, found);
+    }
+
     fn act(end: *End, random: std.Random) !void {
         const socket = end.socket;
-        switch (random.uintLessThan(u8, 8)) {
+        switch (random.uintLessThan(u8, 11)) {
             0, 1, 2 => if (socket.isIdle(&socket.in)) {
                 const result = try socket.startRead(&end.read_wait, random.intRangeAtMost(usize, 1, 100_000));
                 if (result != tcp.parked) end.readEnded(result);
@@ -227,6 +249,12 @@ const End = struct {
                 if (result != tcp.parked) end.writeEnded(result);
             },
             6 => socket.context.loop.cancel(&socket.in.op),
+            7, 8 => if (socket.isIdle(&socket.in)) {
+                const min = random.intRangeAtMost(usize, 1, if (random.boolean()) 5000 else 700_000);
+                const result = try socket.startFill(&end.read_wait, min);
+                if (result != tcp.parked) end.readEnded(result);
+            },
+            9 => if (socket.isIdle(&socket.in)) try end.readAgain(random),
             else => socket.context.loop.cancel(&socket.out.op),
         }
     }
@@ -259,7 +287,7 @@ test "random reads, writes, cancels and closes keep bytes in order and end each 
         var world: World = undefined;
         try world.init(backend, testing.allocator) orelse continue;
         const address = try sys.Address.parse("127.0.0.1", 0);
-        const listener = (try Socket.listen(&world.context, &address, 8, false)).socket;
+        const listener = (try Socket.listen(&world.context, &address, 8, .{})).socket;
         var pairs: [4][2]End = undefined;
         for (&pairs, 0..) |*pair, i| try connect(&world, listener, pair, @intCast(2 * i), &prng);
         var moved: usize = 0;
@@ -296,4 +324,160 @@ fn closePair(world: *World, pair: *[2]End, random: std.Random) !usize {
         moved += end.read_at;
     }
     return moved;
+}
+
+test "a fill waits for as many bytes as it was asked for, and a cancel, a close or the end leaves what came" {
+    for (backends) |backend| {
+        var world: World = undefined;
+        try world.init(backend, testing.allocator) orelse continue;
+        var fds: [2]sys.fd_t = undefined;
+        try testing.expectEqual(0, unix.pair(&fds));
+        const socket = (try Socket.adopt(&world.context, fds[0])).socket;
+        const peer = fds[1];
+        var wait: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+        var bytes: [1 << 20]u8 = undefined;
+        // In pieces.
+        var result = try socket.startFill(&wait, 1 << 20);
+        var sent: usize = 0;
+        while (sent < 1 << 20) {
+            const n = sys.send(peer, large[0 .. (1 << 20) - sent]);
+            if (n > 0) sent += @intCast(n);
+            try world.turn(false);
+        }
+        try testing.expectEqual(1 << 20, try world.ended(result, &wait));
+        try testing.expectEqual(10, socket.take(bytes[0..10]));
+        try testing.expectEqual((1 << 20) - 10, socket.take(&bytes));
+        try testing.expectEqual(null, socket.in.buffer);
+        // Cancelled with a part: that is for the next.
+        result = try socket.startFill(&wait, 100);
+        try testing.expectEqual(tcp.parked, result);
+        try testing.expectEqual(5, sys.send(peer, "hello"));
+        while (socket.in.bytes < 5) try world.turn(true);
+        world.loop.cancel(&socket.in.op);
+        try testing.expectEqual(sys.negative(.CANCELED), try world.ended(result, &wait));
+        try testing.expectEqual(3, socket.find("lo", 0).?);
+        try testing.expectEqual(null, socket.find("x", 0));
+        try testing.expectEqual(null, socket.find("o", 9));
+        try testing.expectEqual(5, try socket.startFill(&wait, 5));
+        try testing.expectEqual(2, socket.take(bytes[0..2]));
+        try socket.untake("He");
+        try testing.expectEqual(5, try socket.startRead(&wait, 100));
+        try testing.expectEqual(5, socket.take(&bytes));
+        try testing.expectEqualStrings("Hello", bytes[0..5]);
+        try socket.untake(bytes[0..5]);
+        // A cancel is for one operation only, also when the next is over without the loop.
+        result = try socket.startRead(&wait, 100);
+        try testing.expectEqual(5, result);
+        try testing.expectEqual(5, socket.take(&bytes));
+        result = try socket.startRead(&wait, 5);
+        world.loop.cancel(&socket.in.op);
+        try testing.expectEqual(sys.negative(.CANCELED), try world.ended(result, &wait));
+        try testing.expectEqual(5, sys.send(peer, "Hello"));
+        socket.likely_readable = true;
+        result = try socket.startFill(&wait, 6);
+        try testing.expectEqual(tcp.parked, result);
+        try testing.expectEqual(1, sys.send(peer, "!"));
+        try testing.expectEqual(6, try world.ended(result, &wait));
+        try testing.expectEqual(6, socket.take(&bytes));
+        try socket.untake(bytes[0..5]);
+        // The end comes first.
+        result = try socket.startFill(&wait, 100);
+        try testing.expectEqual(tcp.parked, result);
+        sys.close(peer);
+        try testing.expectEqual(5, try world.ended(result, &wait));
+        try testing.expectEqual(5, socket.take(&bytes));
+        result = try socket.startFill(&wait, 100);
+        try testing.expectEqual(0, try world.ended(result, &wait));
+        socket.close();
+        try world.deinit();
+    }
+}
+
+test "memory that runs out in a fill or as bytes are put back leaves what came" {
+    for (backends) |backend| {
+        for (0..4) |fail_index| {
+            var failing = testing.FailingAllocator.init(testing.allocator, .{});
+            var world: World = undefined;
+            try world.init(backend, failing.allocator()) orelse continue;
+            var fds: [2]sys.fd_t = undefined;
+            try testing.expectEqual(0, unix.pair(&fds));
+            const socket = (try Socket.adopt(&world.context, fds[0])).socket;
+            var wait: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+            try testing.expectEqual(100_000, sys.send(fds[1], large[0..100_000]));
+            failing.fail_index = failing.alloc_index + fail_index;
+            const result = if (socket.startFill(&wait, 100_000)) |result| try world.ended(result, &wait) else |_| sys.negative(.NOMEM);
+            // 4, 8, 16, 32, 64, 128 KiB in turn.
+            try testing.expectEqual(sys.negative(.NOMEM), result);
+            const there: usize = if (fail_index == 0) 0 else @as(usize, 4096) << @intCast(fail_index - 1);
+            try testing.expectEqual(there, socket.in.bytes);
+            try testing.expectError(error.OutOfMemory, socket.untake(&large));
+            try testing.expectEqual(there, socket.in.bytes);
+            failing.fail_index = std.math.maxInt(usize);
+            try socket.untake(large[0..10]);
+            const rest = try socket.startFill(&wait, 100_010);
+            try testing.expectEqual(100_010, try world.ended(rest, &wait));
+            socket.close();
+            sys.close(fds[1]);
+            try world.deinit();
+        }
+    }
+}
+
+test "an accepted socket knows its peer after that has reset the connection" {
+    for (backends) |backend| {
+        var world: World = undefined;
+        try world.init(backend, testing.allocator) orelse continue;
+        var address = try sys.Address.parse("127.0.0.1", 0);
+        const listener = (try Socket.listen(&world.context, &address, 8, .{})).socket;
+        try testing.expectEqual(0, sys.localAddress(listener.fd, &address));
+        const client = sys.socket(linux.AF.INET, false);
+        try testing.expectEqual(0, sys.connect(client, &address));
+        var own: sys.Address = undefined;
+        try testing.expectEqual(0, sys.localAddress(client, &own));
+        var wait: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+        const server = (try Socket.adoptAccepted(&world.context, try world.ended(listener.startAccept(&wait), &wait))).socket;
+        const at_once = [2]c_int{ 1, 0 };
+        try testing.expectEqual(0, sys.result(linux.setsockopt(client, linux.SOL.SOCKET, linux.SO.LINGER, @ptrCast(&at_once), @sizeOf(@TypeOf(at_once)))));
+        sys.close(client);
+        try testing.expectEqual(sys.negative(.CONNRESET), try world.ended(try server.startRead(&wait, 10), &wait));
+        try testing.expectEqual(sys.negative(.NOTCONN), sys.peerAddress(server.fd, &address));
+        try testing.expectEqual(own.port(), server.peer().?.port());
+        server.close();
+        listener.close();
+        try world.deinit();
+    }
+}
+
+test "Unix sockets by path and by name" {
+    var buffer_: [64]u8 = undefined;
+    const name = try std.fmt.bufPrint(&buffer_, "\x00zigcoro-test-{d}", .{linux.getpid()});
+    var path_buffer: [64]u8 = undefined;
+    const path = try std.fmt.bufPrintZ(&path_buffer, "/tmp/zigcoro-test-{d}", .{linux.getpid()});
+    for (backends) |backend| {
+        for ([_][]const u8{ name, path }) |where| {
+            var world: World = undefined;
+            try world.init(backend, testing.allocator) orelse continue;
+            try testing.expectEqual(sys.negative(if (where.ptr == name.ptr) .CONNREFUSED else .NOENT), (try unix.connect(&world.context, where)).errno);
+            const listener = (try unix.listen(&world.context, where, 0)).socket;
+            try testing.expectEqual(sys.negative(.ADDRINUSE), (try unix.listen(&world.context, where, 1)).errno);
+            const client = (try unix.connect(&world.context, where)).socket;
+            // One is allowed to wait.
+            try testing.expectEqual(sys.negative(.AGAIN), (try unix.connect(&world.context, where)).errno);
+            var wait: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+            const server = (try Socket.adoptAccepted(&world.context, try world.ended(listener.startAccept(&wait), &wait))).socket;
+            try testing.expectEqual(null, server.peer());
+            try testing.expectEqual(5, try world.ended(try client.startWrite(&wait, "hello"), &wait));
+            try testing.expectEqual(5, try world.ended(try server.startRead(&wait, 10), &wait));
+            for ([_]*Socket{ client, server, listener }) |socket| socket.close();
+            try testing.expectEqual(@as(usize, if (where.ptr == path.ptr) 0 else @bitCast(-@as(isize, @intFromEnum(linux.E.NOENT)))), linux.unlink(path));
+            try world.deinit();
+        }
+    }
+    var world: World = undefined;
+    try world.init(.epoll, testing.allocator) orelse return;
+    for ([_][]const u8{ "", large[0..unix.max_len], "\x00" ++ large[0..unix.max_len] }) |wrong| {
+        try testing.expectEqual(sys.negative(.NAMETOOLONG), (try unix.connect(&world.context, wrong)).errno);
+        try testing.expectEqual(sys.negative(.NAMETOOLONG), (try unix.listen(&world.context, wrong, 1)).errno);
+    }
+    try world.deinit();
 }

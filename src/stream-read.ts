@@ -1,0 +1,200 @@
+// Reads of a stream: operations that take what has come, or wait for it. What has come lies in native memory until an operation has won and
+// takes it, so that one that is cancelled, timed out or lost in a select has consumed nothing.
+
+import { show } from "./check.ts";
+import { codes } from "./code.ts";
+import { type Endpoint, EndpointOperation } from "./endpoint.ts";
+import { UnexpectedEnd } from "./error.ts";
+import { env, library } from "./native/env.ts";
+import { tokenOf } from "./operation.ts";
+import type { Wait } from "./wait.ts";
+
+/** The stream ended before what was asked for. */
+const ended = -20_001;
+/** No delimiter among as many bytes as are allowed. */
+const tooLong = -20_002;
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+abstract class StreamRead<T> extends EndpointOperation<T> {
+  constructor(endpoint: Endpoint) {
+    super(endpoint, endpoint.receiving);
+  }
+
+  /** Takes `length` bytes that are there. */
+  protected take(handle: number, length: number): Bytes {
+    const bytes = new Uint8Array(length);
+    if (length > 0 && library.zc_tcp_take(env, handle, bytes, length) !== length) throw this.error(codes.badHandle);
+    return bytes;
+  }
+
+  /** Puts bytes back in front of what comes next, unless a read has begun meanwhile, or the stream is closed. */
+  protected untake(bytes: Uint8Array | null): void {
+    if (bytes !== null && bytes.byteLength > 0) library.zc_tcp_untake(env, this.endpoint.handle, bytes, bytes.byteLength);
+  }
+
+  override get syscall(): string {
+    return "read";
+  }
+
+  override get what(): string {
+    return `read from a ${this.endpoint.noun}`;
+  }
+}
+
+export class Read extends StreamRead<Bytes | null> {
+  readonly #max: number;
+
+  constructor(endpoint: Endpoint, max: number) {
+    super(endpoint);
+    this.#max = max;
+  }
+
+  protected override start(handle: number, wait: Wait): number {
+    return library.zc_op_tcp_read(env, handle, tokenOf(wait), this.#max);
+  }
+
+  protected override result(handle: number, status: number): Bytes | null {
+    return status === 0 ? null : this.take(handle, status);
+  }
+
+  override putBack(bytes: Bytes | null): void {
+    this.untake(bytes);
+  }
+}
+
+/** A place in memory of the caller's, which may have gone by the time that bytes come. */
+export class Target {
+  readonly buffer: ArrayBufferLike;
+  readonly start: number;
+  readonly length: number;
+
+  constructor(buffer: ArrayBufferLike, start: number, length: number) {
+    this.buffer = buffer;
+    this.start = start;
+    this.length = length;
+  }
+
+  /** The first `length` bytes of it, or undefined when it was detached or has shrunk. */
+  view(length: number): Uint8Array | undefined {
+    // A detached buffer has no bytes at all.
+    return this.start + length <= this.buffer.byteLength ? new Uint8Array(this.buffer, this.start, length) : undefined;
+  }
+}
+
+export class ReadInto extends StreamRead<number> {
+  readonly #target: Target;
+
+  constructor(endpoint: Endpoint, target: Target) {
+    super(endpoint);
+    this.#target = target;
+  }
+
+  protected override start(handle: number, wait: Wait): number {
+    this.#view(this.#target.length);
+    return library.zc_op_tcp_read(env, handle, tokenOf(wait), this.#target.length);
+  }
+
+  protected override result(handle: number, status: number): number {
+    if (status === 0) return 0;
+    const view = this.#view(status);
+    if (library.zc_tcp_take(env, handle, view, status) !== status) throw this.error(codes.badHandle);
+    return status;
+  }
+
+  #view(length: number): Uint8Array {
+    const view = this.#target.view(length);
+    if (view === undefined) throw new TypeError(`${this.endpoint.constructor.name}.readInto: buffer was detached or has shrunk`);
+    return view;
+  }
+
+  override putBack(length: number): void {
+    this.untake(this.#target.view(length) ?? null);
+  }
+}
+
+export class ReadExactly extends StreamRead<Bytes | null> {
+  readonly #length: number;
+
+  constructor(endpoint: Endpoint, length: number) {
+    super(endpoint);
+    this.#length = length;
+  }
+
+  protected override start(handle: number, wait: Wait): number {
+    return this.#length === 0 ? 0 : library.zc_op_tcp_fill(env, handle, tokenOf(wait), this.#length);
+  }
+
+  protected override result(handle: number, available: number): Bytes | null {
+    if (available >= this.#length) return this.take(handle, this.#length);
+    if (available === 0) return null;
+    throw new UnexpectedEnd(`${this.#length} bytes`, this.take(handle, available));
+  }
+
+  override putBack(bytes: Bytes | null): void {
+    this.untake(bytes);
+  }
+}
+
+/** Its payload is how many bytes hold no delimiter. */
+export class ReadUntil extends StreamRead<Bytes | null> {
+  readonly #delimiter: Uint8Array;
+  readonly #max: number;
+
+  constructor(endpoint: Endpoint, delimiter: Uint8Array, max: number) {
+    super(endpoint);
+    this.#delimiter = delimiter;
+    this.#max = max;
+  }
+
+  override begin(wait: Wait): number {
+    wait.payload = 0;
+    return super.begin(wait);
+  }
+
+  /** The number of bytes up to the delimiter's end, 0 at the end of the stream, `parked` or an error. */
+  protected override start(handle: number, wait: Wait): number {
+    if (handle === 0) return codes.badHandle;
+    for (;;) {
+      // The last bytes that were looked through may be a delimiter's beginning.
+      const at = this.#find(handle, Math.max(0, (wait.payload as number) - this.#delimiter.byteLength + 1));
+      if (at >= 0) return at + this.#delimiter.byteLength > this.#max ? tooLong : at + this.#delimiter.byteLength;
+      const available = -1 - at;
+      wait.payload = available;
+      if (available >= this.#max) return tooLong;
+      const status = library.zc_op_tcp_fill(env, handle, tokenOf(wait), available + 1);
+      if (status < 0) return status;
+      if (status === available) return available === 0 ? 0 : ended;
+    }
+  }
+
+  /** Where the delimiter begins, or -1 - n when it is not among the n bytes that are there. */
+  #find(handle: number, from: number): number {
+    return library.zc_tcp_find(env, handle, this.#delimiter, this.#delimiter.byteLength, from);
+  }
+
+  override advance(status: number, _value: number, wait: Wait): number {
+    if (status < 0) return status;
+    if (status === wait.payload) return status === 0 ? 0 : ended;
+    return this.started(wait);
+  }
+
+  protected override result(handle: number, length: number): Bytes | null {
+    return length === 0 ? null : this.take(handle, length);
+  }
+
+  protected override error(status: number): Error {
+    const delimiter = show(new TextDecoder().decode(this.#delimiter));
+    if (status === tooLong) {
+      const message = `${this.endpoint.constructor.name}.readUntil: no ${delimiter} among the first ${this.#max} bytes`;
+      return Object.assign(new RangeError(message), { code: "ERR_TOO_LONG" });
+    }
+    if (status !== ended) return super.error(status);
+    const { handle } = this.endpoint;
+    return new UnexpectedEnd(delimiter, this.take(handle, -1 - this.#find(handle, 0)));
+  }
+
+  override putBack(bytes: Bytes | null): void {
+    this.untake(bytes);
+  }
+}
