@@ -7,6 +7,7 @@ import { type Address, readAddress } from "./address.ts";
 import { sequence } from "./call.ts";
 import { checkInteger, checkString, show } from "./check.ts";
 import { codes, parked } from "./code.ts";
+import { type DuplexOptions, SocketDuplex } from "./duplex.ts";
 import { endpoint, ioError } from "./error.ts";
 import type { Coroutine } from "./frame.ts";
 import { env, lastErrno, library } from "./native/env.ts";
@@ -14,6 +15,7 @@ import { Operation, tokenOf } from "./operation.ts";
 import { poke, state } from "./scheduler.ts";
 import { until } from "./until.ts";
 import type { Wait } from "./wait.ts";
+import { type BytesReadable, type BytesWritable, WebStreams } from "./web-stream.ts";
 
 /** What a write answers when its data is not what it was. */
 const changed = -20_000;
@@ -125,6 +127,8 @@ export class TCPServer extends Socket {
 
 /** A connection. One read and one write may be in flight at a time. */
 export class TCP extends Socket {
+  #web: WebStreams | undefined;
+
   /** Connects; the result is the connection. IO errors carry `address` and `port`. */
   static connect(options: ConnectOptions): Operation<TCP> {
     const port = checkInteger(options?.port, "asyncio.TCP.connect: port", 1, 65535);
@@ -173,6 +177,23 @@ export class TCP extends Socket {
   /** Ends the writing side: the peer reads the end of the stream, and can still write. */
   shutdown(): Operation<void> {
     return new Shutdown(this);
+  }
+
+  /** The reading side as a Web stream: see `WebStreams`. Always the same one. */
+  get readable(): BytesReadable {
+    this.#web ??= new WebStreams(this);
+    return this.#web.readable;
+  }
+
+  /** The writing side as a Web stream: see `WebStreams`. Always the same one. */
+  get writable(): BytesWritable {
+    this.#web ??= new WebStreams(this);
+    return this.#web.writable;
+  }
+
+  /** The connection as a Node stream: see `SocketDuplex`. It takes the connection over; destroying it closes that. */
+  toDuplex(options?: DuplexOptions): SocketDuplex {
+    return new SocketDuplex(this, options);
   }
 }
 

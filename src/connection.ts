@@ -1,0 +1,21 @@
+// createConnection: a Node stream that connects, for libraries that want a socket at once.
+
+import { type DuplexOptions, SocketDuplex } from "./duplex.ts";
+import { type ConnectOptions, TCP } from "./tcp.ts";
+
+/**
+ * As net.createConnection: a duplex that connects to `options` as `TCP.connect` does, and emits "connect" when it has. What is written before
+ * is kept; an error that has the code, address and port destroys it. Without a port it connects when its own `connect` is called.
+ *
+ * It fits where a library makes its own sockets: `createConnection` of http and https requests and agents, `stream` of pg.
+ *
+ * @example
+ * ```ts
+ * http.get({ port, createConnection: asyncio.createConnection }, (response) => response.pipe(process.stdout));
+ * ```
+ * @throws TypeError, RangeError
+ */
+export function createConnection(options: Partial<ConnectOptions> & DuplexOptions = {}): SocketDuplex {
+  const duplex = new SocketDuplex(undefined, options, (target) => TCP.connect(target as ConnectOptions));
+  return options.port === undefined ? duplex : duplex.connect(options);
+}
