@@ -1,6 +1,7 @@
 // createConnection: a Node stream that connects, for libraries that want a socket at once.
 
 import { type DuplexOptions, SocketDuplex } from "./duplex.ts";
+import type { Operation } from "./operation.ts";
 import { type ConnectOptions, TCP } from "./tcp.ts";
 
 /**
@@ -16,6 +17,13 @@ import { type ConnectOptions, TCP } from "./tcp.ts";
  * @throws TypeError, RangeError
  */
 export function createConnection(options: Partial<ConnectOptions> & DuplexOptions = {}): SocketDuplex {
-  const duplex = new SocketDuplex(undefined, options, (target) => TCP.connect(target as ConnectOptions));
+  const duplex = new SocketDuplex(undefined, options, connector);
   return options.port === undefined ? duplex : duplex.connect(options);
+}
+
+/** Libraries hand ports on as they were written. */
+function connector(options: object): Operation<TCP> {
+  const { port, host } = options as { port: unknown; host?: string };
+  const isNumber = typeof port === "string" && /^\d+$/.test(port);
+  return TCP.connect({ port: (isNumber ? Number(port) : port) as number, ...(host && { host }) });
 }

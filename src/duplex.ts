@@ -1,5 +1,8 @@
 // SocketDuplex: a connection as Node's libraries know one, a Duplex with what they use of net.Socket. Node's stream says when to read
 // and when to write; one read and one write are in flight at most, and nothing is read while the stream's buffer is full.
+//
+// It is unconnected, connecting, open or destroyed. What the stream asks for before it is open is held: it runs when it opens, or is told
+// that it never will. The connection is closed once, by `_destroy`, which the stream calls when both sides have ended, too.
 
 import { Duplex } from "node:stream";
 import { type ByteStream, isGone } from "./byte-stream.ts";
@@ -20,6 +23,8 @@ export interface DuplexOptions {
   readonly allowHalfOpen?: boolean;
   /** Bytes that the stream buffers in each direction before it stops reading, and asks writers to wait. 1 to 2^31 - 1, default 65,536. */
   readonly highWaterMark?: number;
+  /** Small writes go out at once (TCP_NODELAY), which suits what libraries write: whole messages in parts. Default true. */
+  readonly noDelay?: boolean;
 }
 
 /** Where a duplex that is not connected yet connects to, from the options that `connect` was given. */
@@ -37,10 +42,13 @@ export class SocketDuplex extends Duplex {
   timeout: number | undefined = undefined;
   readonly #connector: Connector | undefined;
   #stream: ByteStream | undefined;
+  #noDelay: boolean;
   #opening: CallbackWait<ByteStream> | undefined;
   /** What the stream asked for before it was connected: at most a read, and a write or its end. */
   #held: ((stream: ByteStream | undefined) => void)[] = [];
   #bytesSent = 0;
+  /** Corked until the end of the turn. */
+  #isGathering = false;
   /** Reads in a row that ended at once. */
   #instantReads = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -56,10 +64,17 @@ export class SocketDuplex extends Duplex {
       // `_destroy` emits it, with the argument that net.Socket gives it.
       emitClose: false,
     });
-    this.#stream = stream;
+    this.#noDelay = options.noDelay !== false;
     this.#connector = connector;
+    if (stream !== undefined) this.#use(stream);
+  }
+
+  #use(stream: ByteStream): void {
+    this.#stream = stream;
+    if (this.#noDelay) stream.setNoDelay?.();
+    for (const run of this.#held.splice(0)) run(stream);
     // Sees an end or a reset before anybody reads, as a net.Socket does.
-    if (stream !== undefined) this.read(0);
+    if (!this.destroyed) this.read(0);
   }
 
   /** Bytes that were given to `write`, those that still wait included. */
@@ -143,10 +158,8 @@ export class SocketDuplex extends Duplex {
       stream.close();
       return;
     }
-    this.#stream = stream;
+    this.#use(stream);
     this.#emitConnect();
-    for (const run of this.#held.splice(0)) run(this.#stream);
-    if (!this.destroyed) this.read(0);
   }
 
   /** Runs `run` with the connection once there is one; without any if it is destroyed before. */
@@ -161,10 +174,10 @@ export class SocketDuplex extends Duplex {
     this.emit("ready");
   }
 
-  /** Small writes go out at once instead of being gathered (TCP_NODELAY). Before it is connected, it is set then. */
+  /** Small writes go out at once (TCP_NODELAY), which is the default. */
   setNoDelay(on = true): this {
-    if (this.#stream === undefined && !this.destroyed) this.once("connect", () => this.setNoDelay(on));
-    else this.#stream?.setNoDelay?.(on);
+    this.#noDelay = on;
+    this.#stream?.setNoDelay?.(on);
     return this;
   }
 
@@ -205,6 +218,19 @@ export class SocketDuplex extends Duplex {
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();
     else this.once("finish", () => this.destroy());
+  }
+
+  /** As a Duplex does it; what is written in one turn goes out together. */
+  override write(chunk: unknown, encoding?: BufferEncoding | Callback, callback?: Callback): boolean {
+    if (!this.#isGathering && !this.destroyed) {
+      this.#isGathering = true;
+      this.cork();
+      process.nextTick(() => {
+        this.#isGathering = false;
+        this.uncork();
+      });
+    }
+    return super.write(chunk, encoding as BufferEncoding, callback);
   }
 
   override _read(): void {
