@@ -141,14 +141,20 @@ export class SocketDuplex extends Duplex {
     const isObject = typeof first === "object" && first !== null;
     const operation = this.#connector(isObject ? first : { port: first, ...(typeof host === "string" && { host }) });
     this.connecting = true;
+    let isInstant = true;
     this.#opening = new CallbackWait(
       operation,
-      (stream) => this.#opened(stream),
+      (stream) => {
+        // Whoever calls has still to listen.
+        if (isInstant) process.nextTick(() => this.#opened(stream));
+        else this.#opened(stream);
+      },
       (error) => {
         this.connecting = false;
         this.destroy(error as Error);
       },
     );
+    isInstant = false;
   }
 
   #opened(stream: ByteStream): void {
@@ -182,7 +188,7 @@ export class SocketDuplex extends Duplex {
   }
 
   /** For libraries that call it: nothing is set. */
-  setKeepAlive(): this {
+  setKeepAlive(_on?: boolean, _initialDelayMs?: number): this {
     return this;
   }
 
