@@ -231,12 +231,21 @@ export class SocketDuplex extends Duplex {
     if (!this.#isGathering && !this.destroyed) {
       this.#isGathering = true;
       this.cork();
-      process.nextTick(() => {
-        this.#isGathering = false;
-        this.uncork();
-      });
+      process.nextTick(() => this.#flush());
     }
     return super.write(chunk, encoding as BufferEncoding, callback);
+  }
+
+  #flush(): void {
+    if (!this.#isGathering) return;
+    this.#isGathering = false;
+    this.uncork();
+  }
+
+  /** As a Duplex does it. What was written just before still goes out if the kernel takes it at once. */
+  override destroy(error?: Error): this {
+    if (!this.destroyed) this.#flush();
+    return super.destroy(error);
   }
 
   override _read(): void {

@@ -311,6 +311,16 @@ describe("destroy", () => {
     await reaches(() => sockets() === before);
   });
 
+  test("lets go out what was written just before", async () => {
+    const [a, b] = await run(pair);
+    const duplex = a.toDuplex();
+    duplex.write("last ");
+    duplex.write("words");
+    duplex.destroy();
+    expect(Buffer.from(await run(() => readAll(b))).toString()).toBe("last words");
+    b.close();
+  });
+
   test("ends writes in flight: each callback is told", async () => {
     const [a, b] = await run(pair);
     const duplex = a.toDuplex();

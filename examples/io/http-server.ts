@@ -10,7 +10,7 @@ import { asyncio, Channel, type Coroutine, run, select, xasync } from "zigcoro";
 export function* serve(listener: asyncio.TCPServer, app: Server): Coroutine<void> {
   for (;;) {
     const connection = yield* listener.accept();
-    // A client may end its side after its request and still wait for the answer.
+    // As node:http's own listener opens them: the server says what a half-open connection means.
     app.emit("connection", connection.toDuplex({ allowHalfOpen: true }));
   }
 }
