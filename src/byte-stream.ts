@@ -13,6 +13,7 @@ export interface ByteStream {
   readonly local?: Endpoint | undefined;
   readonly remote?: Endpoint | undefined;
   setNoDelay?(on?: boolean): void;
+  setKeepAlive?(on?: boolean, options?: { readonly idle?: number }): void;
 }
 
 /** One end of it, where it has an address. */

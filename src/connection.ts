@@ -1,7 +1,7 @@
 // createConnection: a Node stream that connects, for libraries that want a socket at once.
 
-import { type DuplexOptions, SocketDuplex } from "./duplex.ts";
 import type { Operation } from "./operation.ts";
+import { type DuplexOptions, SocketDuplex } from "./socket-duplex.ts";
 import { type ConnectOptions, TCP } from "./tcp.ts";
 
 /**

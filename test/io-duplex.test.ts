@@ -8,10 +8,10 @@ import { createServer } from "node:net";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import tls from "node:tls";
-import { asyncio, run, sleep, xasync } from "zigcoro";
+import { asyncio, Channel, call, run, sleep, xasync } from "zigcoro";
 import type { ByteStream } from "../src/byte-stream.ts";
-import { SocketDuplex } from "../src/duplex.ts";
 import { Operation } from "../src/operation.ts";
+import { SocketDuplex } from "../src/socket-duplex.ts";
 import { failure, thrown } from "./support/failure.ts";
 import { Random } from "./support/random.ts";
 import { freePort, pair, pattern, readAll, sockets } from "./support/sockets.ts";
@@ -509,6 +509,39 @@ describe("what a socket has", () => {
     expect(a.setNoDelay().setNoDelay(false).setKeepAlive(true, 1000).ref().unref().setTimeout(0)).toBe(a);
     a.destroy();
     b.destroy();
+  });
+
+  test("its options reach the connection, also those set before there is one", async () => {
+    const calls: unknown[][] = [];
+    const stream: ByteStream = {
+      read: () => new Channel<null>().recv() as Operation<null>,
+      write: () => sleep(0),
+      shutdown: () => sleep(0),
+      close: () => calls.push(["close"]),
+      closed: false,
+      setNoDelay: (...args) => calls.push(["noDelay", ...args]),
+      setKeepAlive: (...args) => calls.push(["keepAlive", ...args]),
+    };
+    const open = new SocketDuplex(stream);
+    open.setNoDelay(false).setKeepAlive(true, 1500.5).setKeepAlive(false);
+    open.destroy();
+    expect(calls.splice(0)).toEqual([
+      ["noDelay"],
+      ["noDelay", false],
+      ["keepAlive", true, { idle: 1501 }],
+      ["keepAlive", false, {}],
+      ["close"],
+    ]);
+    const later = new SocketDuplex(undefined, { noDelay: false }, () =>
+      call(function* () {
+        yield* sleep(0);
+        return stream;
+      }),
+    );
+    later.setKeepAlive(true, 1e9).connect(1);
+    await once(later, "connect");
+    expect(calls).toEqual([["keepAlive", true, { idle: 32_767_000 }]]);
+    later.destroy();
   });
 
   test("a timeout after silence, once, and again after traffic", async () => {

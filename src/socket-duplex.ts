@@ -15,6 +15,8 @@ import { sleep } from "./sleep.ts";
 const readSize = 65_536;
 /** Small chunks that wait together are written together, up to this size. */
 const gatherSize = 65_536;
+/** What the system takes, in whole seconds. */
+const maxIdleMs = 32_767_000;
 /** Reads in a row that end at once before others have their turn. */
 const readBudget = 16;
 
@@ -30,6 +32,7 @@ export interface DuplexOptions {
 /** Where a duplex that is not connected yet connects to, from the options that `connect` was given. */
 export type Connector = (options: object) => Operation<ByteStream>;
 
+type KeepAlive = [on: boolean, options: { idle?: number }];
 type Callback = (error?: Error | null) => void;
 
 /** A connection as a Duplex with what libraries use of a net.Socket. */
@@ -43,6 +46,7 @@ export class SocketDuplex extends Duplex {
   readonly #connector: Connector | undefined;
   #stream: ByteStream | undefined;
   #noDelay: boolean;
+  #keepAlive: KeepAlive | undefined;
   #opening: CallbackWait<ByteStream> | undefined;
   /** What the stream asked for before it was connected: at most a read, and a write or its end. */
   #held: ((stream: ByteStream | undefined) => void)[] = [];
@@ -72,6 +76,7 @@ export class SocketDuplex extends Duplex {
   #use(stream: ByteStream): void {
     this.#stream = stream;
     if (this.#noDelay) stream.setNoDelay?.();
+    if (this.#keepAlive !== undefined) stream.setKeepAlive?.(...this.#keepAlive);
     for (const run of this.#held.splice(0)) run(stream);
     // Sees an end or a reset before anybody reads, as a net.Socket does.
     if (!this.destroyed) this.read(0);
@@ -187,8 +192,10 @@ export class SocketDuplex extends Duplex {
     return this;
   }
 
-  /** For libraries that call it: nothing is set. */
-  setKeepAlive(_on?: boolean, _initialDelayMs?: number): this {
+  /** The system asks an idle peer whether it is there, first after `idleMs`; 0 leaves that as it is. */
+  setKeepAlive(on = true, idleMs = 0): this {
+    this.#keepAlive = [on, idleMs > 0 ? { idle: Math.min(Math.ceil(idleMs), maxIdleMs) } : {}];
+    this.#stream?.setKeepAlive?.(...this.#keepAlive);
     return this;
   }
 
