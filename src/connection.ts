@@ -12,7 +12,9 @@ import { type ConnectOptions, TCP } from "./tcp.ts";
  *
  * @example
  * ```ts
- * http.get({ port, createConnection: asyncio.createConnection }, (response) => response.pipe(process.stdout));
+ * const request = http.get({ port, createConnection: asyncio.createConnection });
+ * const [response] = await once(request, "response");
+ * console.log(response.statusCode); // 200
  * ```
  * @throws TypeError, RangeError
  */
