@@ -12,14 +12,16 @@ import type { Duplex } from "node:stream";
 import tls from "node:tls";
 import { fileURLToPath } from "node:url";
 import * as bunWs from "ws";
-import { asyncio, run, xasync } from "zigcoro";
+import { asyncio, run, withTimeout, xasync } from "zigcoro";
 import { hello, serve } from "../examples/io/http-server.ts";
 import { get, ZigcoroAgent } from "../examples/io/https-get.ts";
 import { pool } from "../examples/io/postgres.ts";
 import { redis } from "../examples/io/redis.ts";
 import { dial, echo } from "../examples/io/websocket.ts";
 import { Server } from "../examples/kv/server.ts";
+import { rejected } from "./support/failure.ts";
 import * as postgres from "./support/postgres.ts";
+import { freePort } from "./support/sockets.ts";
 
 const certFile = fileURLToPath(new URL("fixtures/tls/cert.pem", import.meta.url));
 const key = readFileSync(new URL("fixtures/tls/key.pem", import.meta.url), "utf8");
@@ -134,6 +136,25 @@ describe("TLS", () => {
     expect(error.code).toBe("DEPTH_ZERO_SELF_SIGNED_CERT");
     app.close();
     app.closeAllConnections();
+  });
+
+  test("tells why a connection failed, and closes it when a request is given up", async () => {
+    const agent = new ZigcoroAgent({ ca: cert });
+    const port = await run(freePort);
+    const refused = await run(() => get(`https://localhost:${port}/`, agent)).catch((error) => error);
+    expect(refused).toMatchObject({ code: "ECONNREFUSED", port });
+    const listener = await asyncio.TCP.listen({ port: 0 });
+    const url = `https://localhost:${listener.local.port}/`;
+    const dropping = listener.accept().then((connection) => connection.close());
+    const dropped = await run(() => get(url, agent)).catch((error) => error);
+    expect(dropped.code).toBe("ECONNRESET");
+    await dropping;
+    expect(await rejected(run(() => withTimeout(20, get(url, agent))))).toStartWith("TimeoutError: timed out after 20 ms");
+    const connection = await listener.accept();
+    expect((await connection.read())?.[0]).toBe(22); // a handshake
+    expect(await connection.read()).toBeNull();
+    connection.close();
+    listener.close();
   });
 
   test("an https server on our listener: a TLS server, whose sockets node:http serves", async () => {

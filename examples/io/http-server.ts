@@ -4,7 +4,7 @@
 //   bun examples/io/http-server.ts [port]          Ctrl-C ends it
 
 import { createServer, type Server } from "node:http";
-import { asyncio, Channel, type Coroutine, run, select, xasync } from "zigcoro";
+import { asyncio, Channel, type Coroutine, run, xasync } from "zigcoro";
 
 /** Hands every connection to `app` until it is cancelled, or the listener is closed. */
 export function* serve(listener: asyncio.TCPServer, app: Server): Coroutine<void> {
@@ -31,12 +31,13 @@ export function hello(): Server {
 function* main(port: number): Coroutine<void> {
   using listener = yield* asyncio.TCP.listen({ port });
   console.log(`http: ready on ${listener.local}`);
+  const app = hello();
+  const serving = xasync(serve, [listener, app]);
   const interrupts = new Channel<string>(1);
   process.once("SIGINT", (name) => interrupts.trySend(name));
-  yield* select({ interrupted: interrupts.recv(), serving: xasync(serve, [listener, hello()]) });
+  yield* interrupts.recv();
+  yield* serving.cancel();
+  app.closeIdleConnections(); // those in the middle of an answer end after it, and then the process does
 }
 
-if (import.meta.main) {
-  await run(main, [Number(process.argv[2] ?? 8080)]);
-  process.exit(); // clients may keep their connections open
-}
+if (import.meta.main) await run(main, [Number(process.argv[2] ?? 8080)]);
