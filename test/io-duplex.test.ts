@@ -61,7 +61,7 @@ async function reaches(condition: () => boolean): Promise<void> {
 
 describe("data", () => {
   test("goes both ways at once, whole and in order", async () => {
-    const [a, b] = await duplexes();
+    const [a, b] = await duplexes({ allowHalfOpen: true });
     const [up, down] = [pattern(8 << 20), pattern((8 << 20) + 4321).subarray(4)];
     const got = Promise.all([collect(b), collect(a)]);
     a.end(up);
