@@ -8,6 +8,7 @@ import { Duplex } from "node:stream";
 import { type ByteStream, isGone } from "./byte-stream.ts";
 import { CallbackWait } from "./callback.ts";
 import { checkInteger } from "./check.ts";
+import { throwLater } from "./native/env.ts";
 import type { Operation } from "./operation.ts";
 import { sleep } from "./sleep.ts";
 
@@ -272,7 +273,7 @@ export class SocketDuplex extends Duplex {
         }
         // With a peer that is always faster the stream would read for ever.
         this.#instantReads = 0;
-        new CallbackWait(sleep(0), () => this.#push(bytes), throwIt);
+        new CallbackWait(sleep(0), () => this.#push(bytes), throwLater);
       },
       (error) => this.#readFailed(error),
     );
@@ -282,13 +283,15 @@ export class SocketDuplex extends Duplex {
   #push(bytes: Uint8Array<ArrayBuffer> | null): void {
     if (this.destroyed) return;
     this.#active();
-    if (bytes !== null) {
-      this.bytesRead += bytes.byteLength;
-      this.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-      return;
+    this.bytesRead += bytes?.byteLength ?? 0;
+    try {
+      this.push(bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+      if (bytes !== null) return;
+    } catch (error) {
+      // A listener's own error is an uncaught one; the stream goes on.
+      throwLater(error);
     }
-    this.push(null);
-    // An end behind no data is told even when nobody reads.
+    // Tells an end behind no data even when nobody reads, and reads on after an error.
     this.read(0);
   }
 
@@ -307,24 +310,23 @@ export class SocketDuplex extends Duplex {
 
   #writeParts(parts: Buffer[], callback: Callback): void {
     this.#whenOpen((stream) => {
-      if (stream === undefined) callback(new Error("destroyed before it was connected"));
-      else this.#writeTo(stream, parts, callback);
+      if (stream !== undefined) this.#writeTo(stream, parts, 0, callback);
+      else callback(Object.assign(new Error("destroyed before it was connected"), { code: "ERR_SOCKET_CLOSED_BEFORE_CONNECTION" }));
     });
   }
 
-  #writeTo(stream: ByteStream, parts: Buffer[], callback: Callback): void {
-    const part = parts.shift();
-    if (part === undefined) {
-      callback();
+  /** Writes the parts from `at` on. */
+  #writeTo(stream: ByteStream, parts: readonly Buffer[], at: number, callback: Callback): void {
+    this.#active();
+    const part = parts[at];
+    if (part !== undefined) {
+      const written = () => this.#writeTo(stream, parts, at + 1, callback);
+      new CallbackWait(stream.write(part), written, callback as (error: unknown) => void);
       return;
     }
-    const written = () => {
-      this.#bytesSent += part.byteLength;
-      this.#active();
-      this.#writeTo(stream, parts, callback);
-    };
-    this.#active();
-    new CallbackWait(stream.write(part), written, callback as (error: unknown) => void);
+    // What the stream counts as waiting until now.
+    for (const { byteLength } of parts) this.#bytesSent += byteLength;
+    callback();
   }
 
   override _final(callback: Callback): void {
@@ -342,6 +344,7 @@ export class SocketDuplex extends Duplex {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#opening?.cancel(error);
+    this.connecting = false;
     this.#stream?.close();
     for (const run of this.#held.splice(0)) run(undefined);
     callback(error);
@@ -387,8 +390,4 @@ function gather(chunks: readonly { chunk: Buffer }[]): Buffer[] {
   }
   flush();
   return parts;
-}
-
-function throwIt(error: unknown): never {
-  throw error;
 }

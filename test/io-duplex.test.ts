@@ -12,6 +12,7 @@ import { asyncio, Channel, call, run, sleep, xasync } from "zigcoro";
 import type { ByteStream } from "../src/byte-stream.ts";
 import { Operation } from "../src/operation.ts";
 import { SocketDuplex } from "../src/socket-duplex.ts";
+import { childTimeoutMs, runFixture } from "./support/child.ts";
 import { failure, thrown } from "./support/failure.ts";
 import { Random } from "./support/random.ts";
 import { freePort, pair, pattern, readAll, sockets } from "./support/sockets.ts";
@@ -169,10 +170,14 @@ describe("backpressure", () => {
     let written = 0;
     let taken = -1;
     // Until the kernel has no room: then nothing is taken any more.
+    let total = 0;
     while (taken !== duplex.bytesWritten - duplex.writableLength) {
       taken = duplex.bytesWritten - duplex.writableLength;
       while (duplex.write(chunk)) written++;
       written++;
+      // However much of it is on its way.
+      total = written * chunk.length;
+      expect(duplex.bytesWritten).toBe(total);
       await Bun.sleep(20);
     }
     expect(duplex.writableNeedDrain).toBe(true);
@@ -182,7 +187,8 @@ describe("backpressure", () => {
     await reaches(() => drained);
     duplex.end();
     const got = await reading;
-    expect(got.byteLength).toBe(written * chunk.length);
+    expect(got.byteLength).toBe(total);
+    expect(duplex.bytesWritten).toBe(total);
     expect(sha1(got)).toBe(sha1(...Array.from({ length: written }, () => chunk)));
     duplex.destroy();
     b.close();
@@ -394,6 +400,15 @@ describe("errors", () => {
     await closed(duplex);
   });
 
+  test(
+    "a listener's own error is an uncaught exception, and not the stream's",
+    async () => {
+      const { out, err, code } = await runFixture("duplex-throws.ts");
+      expect({ out, err, code }).toEqual({ out: "one\nuncaught: from a listener\ntwo\nend\n", err: "", code: 0 });
+    },
+    childTimeoutMs,
+  );
+
   test("wrong arguments", async () => {
     const [a, b] = await run(pair);
     expect(thrown(() => a.toDuplex({ highWaterMark: 0 }))).toBe(
@@ -459,6 +474,7 @@ describe("createConnection", () => {
     duplex.write("lost", (error) => (told = error));
     await closed(duplex);
     expect(events).toEqual(["error ECONNREFUSED", "close true"]);
+    expect([duplex.connecting, duplex.readyState]).toEqual([false, "closed"]);
     expect(duplex.errored).toMatchObject({ code: "ECONNREFUSED", address: "127.0.0.1", port, syscall: "connect" });
     expect(told).toBeInstanceOf(Error);
     expect(thrown(() => asyncio.createConnection({ port: 70_000 }))).toStartWith("RangeError: asyncio.TCP.connect: port must be");
@@ -477,6 +493,7 @@ describe("createConnection", () => {
     await closed(duplex);
     await Bun.sleep(5);
     expect(events).toEqual(["close false"]);
+    expect([duplex.connecting, duplex.readyState]).toEqual([false, "closed"]);
     expect(told).toBeInstanceOf(Error);
     await reaches(() => sockets() <= before);
   });
