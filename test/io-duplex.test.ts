@@ -126,6 +126,22 @@ describe("data", () => {
     server.close();
   });
 
+  test("flows in owner mode, too", () => {
+    const data = pattern(3_000_000);
+    asyncio.run(new asyncio.Loop(), function* () {
+      const [a, b] = yield* pair();
+      const duplex = a.toDuplex();
+      duplex.pipe(duplex);
+      const writing = xasync(function* () {
+        yield* b.write(data);
+        yield* b.shutdown();
+      });
+      expect(sha1(yield* readAll(b))).toBe(sha1(data));
+      yield* writing;
+      b.close();
+    });
+  });
+
   test(`survives random use (SEED=${seed})`, async () => {
     const random = new Random(seed);
     for (let round = 0; round < 20; round++) {
