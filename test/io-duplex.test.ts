@@ -1,4 +1,4 @@
-// toDuplex and createConnection: a connection as Node's libraries take it. Data both ways, backpressure, half-close, destroy, errors,
+// toDuplex: a connection as Node's libraries take it. Data both ways, backpressure, half-close, destroy, errors,
 // events, timeouts, TLS on top. Runs on each backend (ZIGCORO_BACKEND).
 
 import { describe, expect, test } from "bun:test";
@@ -13,52 +13,14 @@ import type { ByteStream } from "../src/byte-stream.ts";
 import { Operation } from "../src/operation.ts";
 import { SocketDuplex } from "../src/socket-duplex.ts";
 import { childTimeoutMs, runFixture } from "./support/child.ts";
+import { closed, collect, duplexes, reaches, record, sha1 } from "./support/duplex.ts";
 import { failure, thrown } from "./support/failure.ts";
 import { Random } from "./support/random.ts";
-import { freePort, pair, pattern, readAll, sockets } from "./support/sockets.ts";
+import { pair, pattern, readAll, sockets } from "./support/sockets.ts";
 
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 const key = readFileSync(new URL("fixtures/tls/key.pem", import.meta.url), "utf8");
 const cert = readFileSync(new URL("fixtures/tls/cert.pem", import.meta.url), "utf8");
-
-async function duplexes(options?: asyncio.DuplexOptions): Promise<[asyncio.SocketDuplex, asyncio.SocketDuplex]> {
-  const [a, b] = await run(pair);
-  return [a.toDuplex(options), b.toDuplex(options)];
-}
-
-/** Names of the events in the order in which they come; "close" with its argument. */
-function record(duplex: Duplex): string[] {
-  const events: string[] = [];
-  for (const name of ["connect", "ready", "end", "finish"]) duplex.on(name, () => events.push(name));
-  duplex.on("error", (error: NodeJS.ErrnoException) => events.push(`error ${error.code ?? error.message}`));
-  duplex.on("close", (hadError: boolean) => events.push(`close ${hadError}`));
-  return events;
-}
-
-async function closed(duplex: Duplex): Promise<void> {
-  if (!duplex.closed) await new Promise((resolve) => duplex.once("close", resolve));
-  // A second "close" would come by then.
-  await Bun.sleep(0);
-}
-
-function sha1(...chunks: Uint8Array[]): string {
-  const hash = new Bun.CryptoHasher("sha1");
-  for (const chunk of chunks) hash.update(chunk);
-  return hash.digest("hex");
-}
-
-/** Everything up to its end. An iterator would destroy it then. */
-async function collect(duplex: Duplex): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  duplex.on("data", (chunk) => chunks.push(chunk));
-  await once(duplex, "end");
-  return Buffer.concat(chunks);
-}
-
-/** Until `condition` holds: every round trip through the loop it is asked again. */
-async function reaches(condition: () => boolean): Promise<void> {
-  while (!condition()) await Bun.sleep(1);
-}
 
 describe("data", () => {
   test("goes both ways at once, whole and in order", async () => {
@@ -437,101 +399,6 @@ describe("errors", () => {
     expect(thrown(() => duplex.connect(80))).toBe("Error: cannot connect a duplex that was destroyed; make a new one");
     b.close();
   });
-});
-
-describe("createConnection", () => {
-  test("keeps what is written before it is connected, and reads what comes", async () => {
-    await using server = await listen();
-    const duplex = asyncio.createConnection({ port: server.port });
-    const events = record(duplex);
-    expect([duplex.connecting, duplex.pending, duplex.readyState, duplex.bytesWritten]).toEqual([true, true, "opening", 0]);
-    duplex.write("one ");
-    duplex.end("two");
-    expect(duplex.bytesWritten).toBe(7);
-    expect(Buffer.from(await collect(duplex)).toString()).toBe("one two");
-    await closed(duplex);
-    expect(events).toEqual(["connect", "ready", "finish", "end", "close false"]);
-  });
-
-  test("without a port connects where `connect` says, however it says it", async () => {
-    await using server = await listen();
-    const ways: ((duplex: asyncio.SocketDuplex, done: () => void) => unknown)[] = [
-      (duplex, done) => duplex.connect(server.port, "127.0.0.1", done),
-      (duplex, done) => duplex.connect(`${server.port}`, done),
-      (duplex, done) => duplex.connect({ port: server.port, host: "localhost" }, done),
-    ];
-    for (const connect of ways) {
-      const duplex = asyncio.createConnection();
-      expect([duplex.connecting, duplex.pending]).toEqual([false, true]);
-      await new Promise<void>((resolve) => connect(duplex, resolve));
-      expect([duplex.connecting, duplex.pending, duplex.readyState]).toEqual([false, false, "open"]);
-      expect(duplex.remoteAddress).toBe("127.0.0.1");
-      expect(duplex.remotePort).toBe(server.port);
-      expect(duplex.remoteFamily).toBe("IPv4");
-      expect(duplex.address()).toEqual({ address: "127.0.0.1", port: duplex.localPort as number, family: "IPv4" });
-      duplex.destroy();
-    }
-  });
-
-  test("a connected one is content to be connected", async () => {
-    const [a, b] = await duplexes();
-    a.connect(1, "nowhere");
-    await once(a, "connect");
-    expect(a.readyState).toBe("open");
-    a.destroy();
-    b.destroy();
-  });
-
-  test("fails as TCP.connect does", async () => {
-    const port = await run(freePort);
-    const duplex = asyncio.createConnection({ port });
-    const events = record(duplex);
-    let told: unknown;
-    duplex.write("lost", (error) => (told = error));
-    await closed(duplex);
-    expect(events).toEqual(["error ECONNREFUSED", "close true"]);
-    expect([duplex.connecting, duplex.readyState]).toEqual([false, "closed"]);
-    expect(duplex.errored).toMatchObject({ code: "ECONNREFUSED", address: "127.0.0.1", port, syscall: "connect" });
-    expect(told).toBeInstanceOf(Error);
-    expect(thrown(() => asyncio.createConnection({ port: 70_000 }))).toStartWith("RangeError: asyncio.TCP.connect: port must be");
-    expect(thrown(() => asyncio.createConnection().connect("no port"))).toStartWith("TypeError: asyncio.TCP.connect: port must be");
-  });
-
-  test("destroyed while it connects, it never connects", async () => {
-    await using server = await listen();
-    const before = sockets();
-    const duplex = asyncio.createConnection({ port: server.port });
-    const events = record(duplex);
-    let told: unknown;
-    duplex.write("lost", (error) => (told = error));
-    duplex.on("data", () => {});
-    duplex.destroy();
-    await closed(duplex);
-    await Bun.sleep(5);
-    expect(events).toEqual(["close false"]);
-    expect([duplex.connecting, duplex.readyState]).toEqual([false, "closed"]);
-    expect(told).toBeInstanceOf(Error);
-    await reaches(() => sockets() <= before);
-  });
-
-  /** An echo server on our listener. */
-  async function listen(): Promise<AsyncDisposable & { port: number }> {
-    const server = await asyncio.TCP.listen({ port: 0 });
-    const serving = (async () => {
-      for await (const connection of server) {
-        const duplex = connection.toDuplex();
-        duplex.on("error", () => {});
-        duplex.pipe(duplex);
-      }
-    })();
-    return {
-      port: server.local.port,
-      async [Symbol.asyncDispose]() {
-        server.close();
-        await serving;
-      },
-    };
-  }
 });
 
 describe("what a socket has", () => {
