@@ -1,15 +1,13 @@
 // Drives the server of examples/kv with real Redis tools, redis-cli and redis-benchmark, which must be on PATH. Plain Node. Each check is
 // one line; the last line is `N passed, N failed`. Every child process is ended here, whatever happens.
 
-import { spawn } from "node:child_process";
 import { connect } from "node:net";
 import { build } from "./build.mjs";
+import { check, perform, same, start } from "./checks.mjs";
 import { find, run } from "./exec.mjs";
 import { SetupError, setUp } from "./setup.mjs";
 
 const limitSeconds = 120;
-const total = { passed: 0, failed: 0 };
-const children = new Set();
 
 /** What `redis-cli --no-raw` prints for each command, in this order on an empty server. */
 const dialogue = [
@@ -64,21 +62,14 @@ const dialogue = [
 
 const benchmarks = ["PING_INLINE", "PING_MBULK", "SET", "GET", "INCR", "LPUSH", "LPOP", "MSET (10 keys)"];
 
-try {
+await perform(async () => {
   for (const tool of ["redis-cli", "redis-benchmark"]) {
     if (!find(tool)) throw new SetupError(`${tool} is not on PATH; Debian and Ubuntu have it in the package redis-tools`);
   }
   const tools = await setUp();
   await build(tools);
   await checkAll(tools);
-} catch (error) {
-  total.failed += 1;
-  console.error(error instanceof SetupError ? `stopped: ${error.message}` : error);
-} finally {
-  for (const child of children) child.kill("SIGKILL");
-}
-console.log(`\n${total.passed} passed, ${total.failed} failed`);
-process.exitCode = total.failed === 0 ? 0 : 1;
+});
 
 async function checkAll(tools) {
   const server = start(tools.bun, ["examples/kv/main.ts", "--serve", "--port", "0"], { cwd: tools.root, env: tools.env });
@@ -161,45 +152,6 @@ function words(command) {
   return [...command.matchAll(/'([^']*)'|(\S+)/g)].map((match) => match[1] ?? match[2]);
 }
 
-/** Starts a child that goes on: what it prints, when it prints something, and its exit code. */
-function start(command, args, options = {}) {
-  const child = spawn(command, args, { ...options, stdio: ["pipe", "pipe", "pipe"] });
-  children.add(child);
-  let output = "";
-  let changed = () => {};
-  const collect = (text) => {
-    output += text;
-    changed();
-  };
-  child.stdout.setEncoding("utf8").on("data", collect);
-  child.stderr.setEncoding("utf8").on("data", collect);
-  child.stdin.on("error", () => {}); // it ended before it had read everything: its output says why
-  const ended = new Promise((resolve) => {
-    child.on("error", (error) => collect(error.message));
-    child.on("close", (code, signal) => {
-      children.delete(child);
-      resolve(code ?? signal);
-      changed();
-    });
-  });
-  /** Waits until what was printed matches. */
-  const prints = (pattern) =>
-    new Promise((resolve, reject) => {
-      const fail = () => reject(new Error(`${command} ${args.join(" ")} does not print ${pattern} but:\n${output}`));
-      const timer = setTimeout(fail, limitSeconds * 1000);
-      changed = () => {
-        const match = pattern.exec(output);
-        if (!match && children.has(child)) return;
-        clearTimeout(timer);
-        changed = () => {};
-        if (match) resolve(match);
-        else fail();
-      };
-      changed();
-    });
-  return { child, ended, prints, output: () => output };
-}
-
 /** Sends text over a plain socket and gives the first answer. */
 function ask(port, text) {
   return new Promise((resolve, reject) => {
@@ -212,13 +164,4 @@ function ask(port, text) {
     socket.once("close", () => resolve("(closed without an answer)"));
     socket.once("error", reject);
   });
-}
-
-function same(name, actual, wanted) {
-  check(name, actual === wanted, `expected ${JSON.stringify(wanted)}, got ${JSON.stringify(actual)}`);
-}
-
-function check(name, right, details = "") {
-  total[right ? "passed" : "failed"] += 1;
-  console.log(`${right ? "ok  " : "FAIL"} ${name}${right ? "" : `\n     ${details.replaceAll("\n", "\n     ")}`}`);
 }

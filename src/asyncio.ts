@@ -1,10 +1,12 @@
 // asyncio: zigcoro's async IO namespace.
 
 export { Address } from "./address.ts";
+export { createConnection } from "./connection.ts";
 export { type DescriptorOptions, fromDescriptor, pipe, stderr, stdin, stdout } from "./descriptor.ts";
 export { Duplex, Reader, type ReadUntilOptions, Writer } from "./duplex.ts";
 export { Loop, runOwner as run } from "./loop.ts";
 export { sleep } from "./sleep.ts";
+export type { DuplexOptions, SocketDuplex } from "./socket-duplex.ts";
 export type { Writable } from "./stream-write.ts";
 export { type ConnectOptions, type KeepAliveOptions, type ListenOptions, TCP, TCPServer } from "./tcp.ts";
 export { Unix, type UnixConnectOptions, type UnixListenOptions, UnixServer } from "./unix.ts";

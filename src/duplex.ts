@@ -3,8 +3,10 @@
 import { checkInteger, show } from "./check.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { Operation } from "./operation.ts";
+import { type DuplexOptions, SocketDuplex } from "./socket-duplex.ts";
 import { Read, ReadExactly, ReadInto, ReadUntil, Target } from "./stream-read.ts";
 import { checkBytes, checkParts, Shutdown, sides, type Writable, Write, WriteAll } from "./stream-write.ts";
+import { type BytesReadable, type BytesWritable, WebStreams } from "./web-stream.ts";
 
 const maxRead = 2 ** 31 - 1;
 /** What may have to lie in native memory at once. */
@@ -95,6 +97,8 @@ export class Writer extends Endpoint {
 
 /** What is read and written. One read and one write may be in flight at a time. */
 export class Duplex extends Reader {
+  #web: WebStreams | undefined;
+
   /** Writes all of `data`, a string as UTF-8. `data` must stay unchanged until it has ended. */
   write(data: Writable): Operation<void> {
     return new Write(this, checkBytes(data, this));
@@ -115,6 +119,50 @@ export class Duplex extends Reader {
       throw new TypeError(`${this.constructor.name}.shutdown: side must be "read", "write" or "both", got ${show(side)}`);
     }
     return new Shutdown(this, how);
+  }
+
+  /**
+   * The reading side as a Web stream of bytes, always the same one. A pull is one read of at most 64 KiB, or into the memory of a reader that
+   * brings its own; nothing is read ahead. Cancelling it gives the side up. When both sides have ended, in whichever way, the connection is
+   * closed; until then `close` is there.
+   *
+   * @example
+   * ```ts
+   * const page = yield* until(new Response(connection.readable).text());
+   * ```
+   */
+  get readable(): BytesReadable {
+    this.#web ??= new WebStreams(this);
+    return this.#web.readable;
+  }
+
+  /**
+   * The writing side as a Web stream of strings and bytes, always the same one. A write has ended when the system has taken all of it. Closing
+   * it ends the side, as `shutdown` does, and so does aborting it, in the middle of a write where there is one.
+   *
+   * @example
+   * ```ts
+   * yield* until(new Blob(["a file, or a fetched body"]).stream().pipeTo(connection.writable));
+   * ```
+   */
+  get writable(): BytesWritable {
+    this.#web ??= new WebStreams(this);
+    return this.#web.writable;
+  }
+
+  /**
+   * The connection as a Node stream that has what libraries use of a net.Socket: TLS, node:http, WebSockets, database clients run on it. It
+   * takes the connection over, and destroying it closes that. A stream that has yet to connect is `asyncio.createConnection`'s.
+   *
+   * @example
+   * ```ts
+   * const app = http.createServer((request, response) => response.end(`hello from ${request.url}`));
+   * for await (const connection of server) app.emit("connection", connection.toDuplex({ allowHalfOpen: true }));
+   * ```
+   * @throws RangeError
+   */
+  toDuplex(options?: DuplexOptions): SocketDuplex {
+    return new SocketDuplex(this, options);
   }
 }
 

@@ -2,8 +2,10 @@
 // takes for granted is set up by a prelude here. An example without an entry fails, and so does an entry without its example.
 
 import { describe, expect, test } from "bun:test";
+import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import http from "node:http";
 import { join } from "node:path";
 import * as zigcoro from "zigcoro";
 
@@ -39,6 +41,14 @@ interface Entry {
   readonly after?: string;
   readonly prints?: string[];
 }
+
+/** A connection and its peer. */
+const connected = `
+  const server = yield* asyncio.TCP.listen({ port: 0 });
+  const connecting = xasync(function* () { return yield* asyncio.TCP.connect({ port: server.local.port }); });
+  const peer = yield* server.accept();
+  const connection = yield* connecting;
+  server.close();`;
 
 const entries: Record<string, Entry> = {
   "as-ready.ts xawaitAsReady": {
@@ -103,6 +113,29 @@ const entries: Record<string, Entry> = {
     prints: ["committed"],
   },
   "stream.ts writableTo": { prints: ["some text"] },
+  "duplex.ts readable": {
+    prelude: `${connected} yield* peer.write("the page"); peer.close();`,
+    after: "console.log(page); connection.close();",
+    prints: ["the page"],
+  },
+  "duplex.ts writable": {
+    prelude: connected,
+    after: "console.log(Buffer.from(yield* peer.read()).toString(), yield* peer.read()); peer.close(); connection.close();",
+    prints: ["a file, or a fetched body null"],
+  },
+  "duplex.ts toDuplex": {
+    isAsync: true,
+    prelude: `const server = await asyncio.TCP.listen({ port: 0 }); const url = "http://127.0.0.1:" + server.local.port + "/page";
+      fetch(url).then((answer) => answer.text()).then(console.log).then(() => server.close());`,
+    prints: ["hello from /page"],
+  },
+  "connection.ts createConnection": {
+    isAsync: true,
+    prelude: `const server = http.createServer((request, response) => response.end("page")).listen(0, "127.0.0.1");
+      await once(server, "listening"); const { port } = server.address();`,
+    after: "response.resume(); await once(response, 'end'); server.close();",
+    prints: ["200"],
+  },
   "timeout.ts withTimeout": {
     prelude: "const inbox = new Channel(0, 'inbox');",
     prints: ['timed out after 1 ms waiting to receive from channel "inbox"'],
@@ -167,7 +200,7 @@ async function runExample({ code }: Example, { isAsync = false, prelude = "", af
   const keyword = isAsync ? "async function" : "function*";
   const text = `export default ${keyword} example() {\n${prelude}\n${code}\n${after}\n}`;
   const js = new Bun.Transpiler({ loader: "ts", target: "bun", deadCodeElimination: false }).transformSync(text);
-  const names = { ...zigcoro, console, readFile };
+  const names = { ...zigcoro, console, http, once, readFile };
   const make = new Function(...Object.keys(names), `return ${js.slice(js.indexOf(keyword)).replace(/;\s*$/, "")}`);
   const example = make(...Object.values(names)) as () => zigcoro.Coroutine<unknown>;
   if (isAsync) await (example as unknown as () => Promise<unknown>)();

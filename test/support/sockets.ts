@@ -1,6 +1,6 @@
 // Connections over loopback, and what checks them.
 
-import { readdirSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
 import { asyncio, type Coroutine, xasync } from "zigcoro";
 
 /** Both ends of a new connection. */
@@ -44,6 +44,17 @@ export function pattern(length: number): Uint8Array {
 /** How many descriptors this process has open. */
 export function descriptors(): number {
   return readdirSync("/proc/self/fd").length;
+}
+
+/** How many of them are sockets. */
+export function sockets(): number {
+  return readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
+    } catch {
+      return false; // the descriptor that listed them
+    }
+  }).length;
 }
 
 /** A port that nobody listens on: it was free a moment ago. */
