@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 1194406527;
+export const abiVersion = 2993794756;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -28,6 +28,17 @@ export const symbols = {
   zc_tcp_close: { args: ["ptr", "u32"], returns: "i32" },
   zc_tcp_address: { args: ["ptr", "u32", "u32", "buffer"], returns: "i32" },
   zc_tcp_no_delay: { args: ["ptr", "u32", "u32"], returns: "i32" },
+  zc_op_file_open: { args: ["ptr", "u32", "buffer", "u32", "u32", "u32"], returns: "i32" },
+  zc_op_file_read: { args: ["ptr", "u32", "u32", "buffer", "f64", "u32", "f64"], returns: "i32" },
+  zc_op_file_write: { args: ["ptr", "u32", "u32", "buffer", "f64", "u32", "f64"], returns: "i32" },
+  zc_file_take: { args: ["ptr", "u32", "buffer", "f64", "u32"], returns: "i32" },
+  zc_op_file_stat: { args: ["ptr", "u32", "u32"], returns: "i32" },
+  zc_file_take_stat: { args: ["ptr", "u32", "buffer"], returns: "i32" },
+  zc_op_file_sync: { args: ["ptr", "u32", "u32", "u32"], returns: "i32" },
+  zc_op_file_truncate: { args: ["ptr", "u32", "u32", "f64"], returns: "i32" },
+  zc_op_file_close: { args: ["ptr", "u32", "u32"], returns: "i32" },
+  zc_file_close: { args: ["ptr", "u32"], returns: "i32" },
+  zc_file_is_stream: { args: ["ptr", "u32"], returns: "i32" },
   zc_frame_start: { args: ["ptr", "ptr", "buffer", "u32", "u32", "u32", "buffer", "u32", "u32"], returns: "u32" },
   zc_frame_resume: { args: ["ptr", "u32", "f64"], returns: "i32" },
   zc_frame_cancel: { args: ["ptr", "u32"], returns: "i32" },

@@ -17,6 +17,7 @@ const linux = std.os.linux;
 const xev = @import("xev").IO_Uring;
 const sanitizer = @import("../sanitizer.zig");
 const sys = @import("../sys.zig");
+const Job = @import("pool.zig").Job;
 const Op = @import("op.zig").Op;
 
 pub const IoUring = struct {
@@ -89,7 +90,9 @@ pub const IoUring = struct {
             op.state = .finished;
             return finished.push(op);
         }
+        if (op.kind == .entry) return self.submitEntry(op);
         op.completion = .{ .op = switch (op.kind) {
+            .entry, .job => unreachable,
             .accept => .{ .accept = .{ .socket = op.fd } },
             .recv => .{ .recv = .{ .fd = op.fd, .buffer = .{ .slice = op.buffer } } },
             .send => .{ .send = .{ .fd = op.fd, .buffer = .{ .slice = op.buffer } } },
@@ -98,6 +101,16 @@ pub const IoUring = struct {
         } };
         self.loop.add(&op.completion);
         if (op.kind == .recv) self.pollFirst(op);
+    }
+
+    /// What libxev's completions have no name for.
+    fn submitEntry(self: *IoUring, op: *Op) void {
+        const sqe = self.loop.ring.get_sqe() catch unreachable; // there is room
+        Job.of(op).call.prepare(sqe);
+        sqe.user_data = @intFromPtr(&op.completion);
+        op.completion = .{};
+        op.completion.flags.state = .active;
+        self.loop.active += 1;
     }
 
     /// A read is submitted after what is there was taken, so trying to receive at once would only fail: tell the kernel to wait

@@ -17,6 +17,8 @@ pub const IoWait = struct {
     waiter: Waiter,
     /// >= 0, or a negative errno.
     result: i32 = 0,
+    /// What came with it: the number of something that the waiter fetches.
+    value: f64 = 0,
 };
 
 pub const Op = struct {
@@ -43,6 +45,10 @@ pub const Op = struct {
         send,
         /// Waits until the descriptor can be read, or has an error; the result is 0.
         readable,
+        /// A job (pool.zig) that the ring does.
+        entry,
+        /// A job that a thread of the pool does.
+        job,
     };
     pub const State = enum(u8) { idle, in_flight, cancelling, finished };
 
@@ -58,6 +64,7 @@ pub const Op = struct {
             .send => sys.send(op.fd, op.buffer),
             .connect => connected(op.fd),
             .readable => if (sys.isReadable(op.fd)) 0 else sys.negative(.AGAIN),
+            .entry, .job => unreachable, // they need no readiness
         };
     }
 
