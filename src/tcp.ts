@@ -218,7 +218,7 @@ function checkHost(value: unknown, what: string): string {
   return host;
 }
 
-function checkBytes(data: unknown, what: string): Uint8Array {
+export function checkBytes(data: unknown, what: string): Uint8Array {
   if (typeof data === "string") return encoder.encode(data);
   const bytes = data instanceof ArrayBuffer && !data.detached ? new Uint8Array(data) : data;
   // Only an empty view is asked for its buffer: the engine makes one for each small array that is.
