@@ -36,6 +36,9 @@ pub const IoUring = struct {
     /// Linux 5.19; a setup flag of the same release tells.
     has_poll_first: bool,
 
+    allows_workers: bool = false,
+
+    const max_workers = 64;
     const recvsend_poll_first = 1 << 0;
     const sq_entries = 512;
     const cq_entries = 4096;
@@ -105,12 +108,23 @@ pub const IoUring = struct {
 
     /// What libxev's completions have no name for.
     fn submitEntry(self: *IoUring, op: *Op) void {
+        const call = &Job.of(op).call;
+        if (call.* == .open) self.allowWorkers();
         const sqe = self.loop.ring.get_sqe() catch unreachable; // there is room
-        Job.of(op).call.prepare(sqe);
+        call.prepare(sqe);
         sqe.user_data = @intFromPtr(&op.completion);
         op.completion = .{};
         op.completion.flags.state = .active;
         self.loop.active += 1;
+    }
+
+    /// The kernel makes calls that sleep in a few threads, 4 for each processor. An open of a FIFO holds one until its other end is opened,
+    /// or it is cancelled; some of those must not stop all files. Before Linux 5.15 they do.
+    fn allowWorkers(self: *IoUring) void {
+        if (self.allows_workers) return;
+        self.allows_workers = true;
+        var counts = [2]u32{ max_workers, 0 };
+        _ = linux.io_uring_register(self.loop.ring.fd, .REGISTER_IOWQ_MAX_WORKERS, &counts, counts.len);
     }
 
     /// A read is submitted after what is there was taken, so trying to receive at once would only fail: tell the kernel to wait

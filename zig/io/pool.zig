@@ -2,8 +2,8 @@
 //!
 //! One pool for the process: disks do not get faster by more Workers, and threads that belong to no Env need not be joined when one
 //! ends. Threads are started as jobs come, at most `max_threads`, and end when they had nothing to do for a while. One that waits
-//! for another process (the other end of a FIFO, a terminal) is not counted, so that a few of those do not stop all files; up to
-//! `max_waiting`, for there is an end to threads, too.
+//! for another process (the other end of a FIFO, a terminal) is not counted, so that those do not stop all files. There may be
+//! `max_waiting` of them; one more is refused with EAGAIN.
 //!
 //! A job is `idle -> queued -> running -> done -> idle`. A cancel takes a queued one back. A running one ends by itself, with its
 //! result; two kinds may never, and are cancelled: a read or write of a stream is interrupted and has moved nothing, and an open
@@ -318,7 +318,8 @@ fn sleep() bool {
 
 fn make(job: *Job) i32 {
     if (job.interrupt_fd >= 0) return makeStream(job);
-    const may_wait = job.call == .open and opensForOthers(job.call.open.path) and startWaiting();
+    const may_wait = job.call == .open and opensForOthers(job.call.open.path);
+    if (may_wait and !startWaiting()) return sys.negative(.AGAIN);
     defer if (may_wait) endWaiting();
     return job.call.make();
 }
@@ -339,7 +340,8 @@ fn makeStream(job: *Job) i32 {
     while (true) {
         const result = job.call.make();
         if (result != sys.negative(.AGAIN)) return result;
-        if (!is_waiting) is_waiting = startWaiting();
+        if (!is_waiting and !startWaiting()) return sys.negative(.AGAIN);
+        is_waiting = true;
         _ = linux.poll(&fds, fds.len, -1);
         if (fds[0].revents != 0) return sys.negative(.CANCELED);
     }
