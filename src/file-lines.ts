@@ -62,9 +62,9 @@ abstract class Parts<T> implements AsyncIterable<T> {
   }
 
   *#openFirst(open: Operation<File>): Coroutine<T | null> {
-    if (this.ended && !this.isReady()) return null;
     if (this.#opening) throw new Error(`cannot read '${this.path}': another coroutine waits for its next part already`);
     if (this.file === undefined) {
+      if (this.ended) return null;
       this.#opening = true;
       try {
         this.file = yield* open;

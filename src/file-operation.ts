@@ -35,10 +35,15 @@ export interface OpenFile {
   readonly appends: boolean;
   /** Where `read` and `write` go on. */
   position: number;
-  /** Who reads or writes there: one at a time. */
-  readonly lane: { wait: Wait | undefined };
+  /** Who reads and who writes there: one at a time, for a stream one of each. */
+  readonly reading: Lane;
+  readonly writing: Lane;
   /** What reads of a stream brought that nobody wanted. */
   readonly returned: Uint8Array<ArrayBuffer>[];
+}
+
+export interface Lane {
+  wait: Wait | undefined;
 }
 
 export abstract class FileOperation<T> extends Operation<T> {
@@ -300,8 +305,7 @@ export class Pwrite extends Moving<void> {
   }
 }
 
-/** Takes the file's one lane for what is done at its position. */
-function enterLane({ lane, path }: OpenFile, wait: Wait, what: string): void {
+function enterLane({ path }: OpenFile, lane: Lane, wait: Wait, what: string): void {
   if (lane.wait !== undefined) {
     throw new Error(`cannot ${what} '${path}' at its position: another coroutine reads or writes there; use pread and pwrite`);
   }
@@ -318,13 +322,13 @@ export class Read extends Moving<Uint8Array<ArrayBuffer> | null> {
   }
 
   override poll(wait: Wait): number {
-    const { returned, lane, handle } = this.file;
+    const { returned, reading, handle } = this.file;
     const first = returned[0];
-    if (first === undefined || lane.wait !== undefined || handle === 0) return parked;
+    if (first === undefined || reading.wait !== undefined || handle === 0) return parked;
     wait.payload = Transfer.of(first.subarray(0, this.#max));
     if (first.byteLength > this.#max) returned[0] = first.subarray(this.#max);
     else returned.shift();
-    lane.wait = wait;
+    reading.wait = wait;
     return Math.min(first.byteLength, this.#max);
   }
 
@@ -337,7 +341,7 @@ export class Read extends Moving<Uint8Array<ArrayBuffer> | null> {
     const polled = this.poll(wait);
     if (polled !== parked) return polled;
     if (this.file.handle === 0) return codes.badHandle;
-    enterLane(this.file, wait, "read");
+    enterLane(this.file, this.file.reading, wait, "read");
     const transfer = new Transfer(new Uint8Array(this.#max), this.file.position);
     wait.payload = transfer;
     return transfer.read(this.file, wait);
@@ -356,7 +360,7 @@ export class Read extends Moving<Uint8Array<ArrayBuffer> | null> {
   }
 
   override forget(wait: Wait): void {
-    if (this.file.lane.wait === wait) this.file.lane.wait = undefined;
+    if (this.file.reading.wait === wait) this.file.reading.wait = undefined;
     wait.payload = undefined;
   }
 
@@ -387,7 +391,7 @@ export class Write extends Moving<void> {
 
   override begin(wait: Wait): number {
     if (this.file.handle === 0) return codes.badHandle;
-    enterLane(this.file, wait, "write");
+    enterLane(this.file, this.file.writing, wait, "write");
     const transfer = new Transfer(this.#bytes, this.file.position);
     wait.payload = transfer;
     return transfer.write(this.file, wait);
@@ -404,7 +408,7 @@ export class Write extends Moving<void> {
   /** What was written was written, however it ended. */
   override forget(wait: Wait): void {
     const transfer = wait.payload as Transfer | undefined;
-    if (this.file.lane.wait === wait) this.file.lane.wait = undefined;
+    if (this.file.writing.wait === wait) this.file.writing.wait = undefined;
     wait.payload = undefined;
     const { isStream, appends } = this.file;
     if (transfer !== undefined && !isStream && !appends) this.file.position = transfer.position + transfer.done;

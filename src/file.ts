@@ -6,7 +6,7 @@ import { checkInteger, show } from "./check.ts";
 import { parked } from "./code.ts";
 import { ioError } from "./error.ts";
 import { Chunks, Lines, type LinesOptions, type PartOptions } from "./file-lines.ts";
-import { FileOperation, type OpenFile, Pread, PreadInto, Pwrite, Read, Stat, Sync, Truncate, Write } from "./file-operation.ts";
+import { FileOperation, type Lane, type OpenFile, Pread, PreadInto, Pwrite, Read, Stat, Sync, Truncate, Write } from "./file-operation.ts";
 import { appends, checkFlags, checkPath, type FilePath, type OpenFlags, type Path } from "./file-path.ts";
 import type { FileStat } from "./file-stat.ts";
 import type { Coroutine } from "./frame.ts";
@@ -42,7 +42,7 @@ function closeHandle(handle: number): void {
 /**
  * An open file. Any number of `pread`s, `pwrite`s and others may be in flight; of `read` and `write`, which go on where the last one ended,
  * one at a time. What the system has in memory is read at once, in one system call; what would have to wait waits in the kernel (io_uring) or
- * in a thread of a small pool (epoll), and the loop goes on.
+ * in a thread of a small pool (epoll), and the loop goes on. Of a stream, a read and a write may be in flight together.
  *
  * Errors are Node's, with `code`, `errno`, `syscall` and `path`.
  *
@@ -61,8 +61,9 @@ export class File implements OpenFile {
   readonly appends: boolean;
   /** Whether it has no positions, as pipes and terminals: `read` and `write` only. */
   readonly isStream: boolean;
-  /** Who reads or writes at the position. */
-  readonly lane: { wait: Wait | undefined } = { wait: undefined };
+  /** Who reads and who writes at the position, or the stream's ends. */
+  readonly reading: Lane = { wait: undefined };
+  readonly writing: Lane;
   readonly returned: Uint8Array<ArrayBuffer>[] = [];
   #position = 0;
 
@@ -72,6 +73,7 @@ export class File implements OpenFile {
     this.path = path;
     this.appends = appends(flags);
     this.isStream = library.zc_file_is_stream(env, handle) === 1;
+    this.writing = this.isStream ? { wait: undefined } : this.reading;
     collected.register(this, handle, this);
   }
 

@@ -255,8 +255,10 @@ pub const IoUring = struct {
         @atomicStore(u32, self.cq_flags, if (on) 0 else linux.IORING_CQ_EVENTFD_DISABLED, .seq_cst);
     }
 
-    /// Whether a tick that does not wait would find something. Asked after `setWake(true)`, so that nothing slips between.
+    /// Whether a tick that does not wait would find something, or has something to submit: an owner that was told may have started more.
+    /// Asked after `setWake(true)`, so that nothing slips between.
     pub fn hasWork(self: *IoUring) bool {
+        if (self.loop.ring.sq_ready() > 0 or self.unsent_cancels != null) return true;
         const kernel_flags = @atomicLoad(u32, self.loop.ring.sq.flags, .seq_cst);
         return self.loop.ring.cq_ready() > 0 or kernel_flags & (linux.IORING_SQ_CQ_OVERFLOW | sq_taskrun) != 0;
     }

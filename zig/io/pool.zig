@@ -10,8 +10,10 @@
 //! is `abandoned`: its op ends at once, and the job stays where it is until its thread is done with it, closes what it has
 //! opened, and has it freed.
 //!
-//! A loop has a port. Threads leave jobs there and signal its eventfd, which the loop waits for only while it has jobs out, so
-//! that jobs keep a program alive and nothing else does. A port outlives its loop while a thread has an abandoned job of it.
+//! A loop has a port. Threads leave jobs there and write a byte to its pipe, which the loop waits for only while it has jobs out, so
+//! that jobs keep a program alive and nothing else does. It is no eventfd: when the write to one wakes a ring whose own wake is an
+//! eventfd, as a parked guest's is, Linux (6.18) puts the second signal off for some milliseconds, and from the second time on
+//! forgets it. A port outlives its loop while a thread has an abandoned job of it.
 //!
 //! One lock guards the queue, the stages of jobs and the ports' lists; nobody holds it in a call that sleeps. Threads are made by
 //! the host's own pthread functions, as in host.zig, and block signals: those are for the host's threads.
@@ -104,9 +106,9 @@ pub const Job = struct {
 pub const Port = struct {
     allocator: Allocator,
     loop: *Loop,
-    /// Signalled when `done` gets its first job, under the lock; cleared there when `done` is taken.
-    wake_fd: sys.fd_t,
-    /// Waits for the eventfd, in flight while there are jobs.
+    /// A pipe: the end to read and the end to write. It has a byte in it while `done` has jobs.
+    wake: [2]sys.fd_t,
+    /// Waits for the byte, in flight while there are jobs.
     op: Op,
     watch: Watch,
     /// Given to the pool and not yet collected, without abandoned ones.
@@ -126,18 +128,18 @@ pub const Port = struct {
         if (loop.port) |port| return port;
         const port = try allocator.create(Port);
         errdefer allocator.destroy(port);
-        const fd = sys.eventfd();
-        if (fd < 0) return error.ProcessFdQuotaExceeded;
-        errdefer sys.close(fd);
+        var wake: [2]sys.fd_t = undefined;
+        if (sys.result(linux.pipe2(&wake, .{ .CLOEXEC = true, .NONBLOCK = true })) < 0) return error.ProcessFdQuotaExceeded;
+        errdefer for (wake) |fd| sys.close(fd);
         port.* = .{
             .allocator = allocator,
             .loop = loop,
-            .wake_fd = fd,
-            .op = .{ .kind = .readable, .fd = fd, .doneFn = woken },
+            .wake = wake,
+            .op = .{ .kind = .readable, .fd = wake[0], .doneFn = woken },
             .watch = .{ .ops = undefined },
         };
         port.watch.ops = .{ &port.op, &port.op };
-        loop.watch(&port.watch, fd);
+        loop.watch(&port.watch, wake[0]);
         if (port.watch.refused) return error.OutOfMemory;
         loop.port = port;
         return port;
@@ -146,7 +148,7 @@ pub const Port = struct {
     /// Everything of the loop has ended, but for what it has abandoned.
     pub fn close(port: *Port) void {
         assert(port.jobs == 0 and port.op.state == .idle);
-        port.loop.unwatch(&port.watch, port.wake_fd);
+        port.loop.unwatch(&port.watch, port.wake[0]);
         port.loop.port = null;
         lock.acquire();
         defer lock.release();
@@ -158,7 +160,7 @@ pub const Port = struct {
 
     fn freeIfDone(port: *Port) void {
         if (!port.closed or port.abandoned > 0) return;
-        sys.close(port.wake_fd);
+        for (port.wake) |fd| sys.close(fd);
         port.allocator.destroy(port);
     }
 
@@ -200,7 +202,7 @@ pub const Port = struct {
     pub fn collect(port: *Port) void {
         if (!port.has_any.load(.acquire)) return;
         lock.acquire();
-        sys.eventfdClear(port.wake_fd);
+        if (port.done.len > 0) port.takeByte();
         var done = port.done;
         var spent = port.spent;
         port.done = .{};
@@ -254,7 +256,18 @@ pub const Port = struct {
         job.result = result;
         port.done.push(job);
         port.has_any.store(true, .release);
-        if (port.done.len == 1) sys.eventfdSignal(port.wake_fd);
+        if (port.done.len == 1) port.putByte();
+    }
+
+    // Under the lock, so that the byte is there exactly while `done` has jobs.
+
+    fn putByte(port: *Port) void {
+        _ = linux.write(port.wake[1], "!", 1);
+    }
+
+    fn takeByte(port: *Port) void {
+        var byte: [1]u8 = undefined;
+        _ = linux.read(port.wake[0], &byte, 1);
     }
 };
 
