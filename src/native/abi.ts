@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 2993794756;
+export const abiVersion = 1845344261;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
