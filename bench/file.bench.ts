@@ -60,20 +60,24 @@ function check(count: number): void {
   if (count !== size) throw new Error(`a read gave ${count} bytes`);
 }
 
-const contenders: Contender[] = [
-  {
-    name: "fs.promises, FileHandle.read",
-    work: async (concurrency) => {
-      const share = reads / concurrency;
-      const reader = async (first: number) => {
-        const buffer = new Uint8Array(size);
-        for (let i = first; i < first + share; i++) check((await handle.read(buffer, 0, size, (places[i] as number) * size)).bytesRead);
-      };
-      await Promise.all(Array.from({ length: concurrency }, (_, i) => reader(i * share)));
-    },
-  },
-];
-for (const [name, one] of Object.entries({ preadInto, pread })) {
+/** FileHandle.read, into one array or into a new one each time, as `pread` does. */
+function promises(name: string, isFresh: boolean): Contender {
+  const work = async (concurrency: number) => {
+    const share = reads / concurrency;
+    const reader = async (first: number) => {
+      let buffer = new Uint8Array(size);
+      for (let i = first; i < first + share; i++) {
+        if (isFresh) buffer = new Uint8Array(size);
+        check((await handle.read(buffer, 0, size, (places[i] as number) * size)).bytesRead);
+      }
+    };
+    await Promise.all(Array.from({ length: concurrency }, (_, i) => reader(i * share)));
+  };
+  return { name, work };
+}
+
+const contenders = [promises("fs.promises", false), promises("fs.promises, new array", true)];
+for (const [name, one] of Object.entries({ preadInto, "pread, new array": pread })) {
   if (modes.includes("guest")) contenders.push({ name: `${name}, guest`, work: (concurrency) => run(() => readers(concurrency, one)) });
   if (modes.includes("owner")) {
     contenders.push({

@@ -106,9 +106,12 @@ export class Transfer {
     return transfer;
   }
 
-  /** Reads: `parked`, or how many bytes there are, fewer than wanted only at the end and from a stream. */
-  read(file: OpenFile, wait: Wait): number {
-    return this.#noted(this.#read(file, wait));
+  /**
+   * Reads: `parked`, or how many bytes there are, fewer than wanted only at the end and from a stream. `first` is what a first part, which
+   * the caller has begun, has answered.
+   */
+  read(file: OpenFile, wait: Wait, first?: number): number {
+    return this.#noted(this.#read(file, wait, first));
   }
 
   /** A part of a read has ended. */
@@ -131,12 +134,15 @@ export class Transfer {
     return status;
   }
 
-  #read(file: OpenFile, wait: Wait): number {
+  #read(file: OpenFile, wait: Wait, first?: number): number {
+    let begun = first;
     for (let moved = 0; this.done < this.length; ) {
       if (this.bytes.byteLength !== this.length) return changed;
       if (moved >= maxAtOnce) return this.#rest(wait);
       const length = Math.min(this.length - this.done, maxPart);
-      const status = library.zc_op_file_read(env, file.handle, tokenOf(wait), this.bytes, this.done, length, this.position + this.done);
+      const status =
+        begun ?? library.zc_op_file_read(env, file.handle, tokenOf(wait), this.bytes, this.done, length, this.position + this.done);
+      begun = undefined;
       if (status === parked) {
         state.submitted = true;
         return parked;
@@ -221,13 +227,24 @@ abstract class ReadAt<T> extends Moving<T> {
   override begin(wait: Wait): number {
     if (this.file.handle === 0) return codes.badHandle;
     if (this.file.isStream) return noPosition;
-    const transfer = new Transfer(this.room(), this.#position);
+    const bytes = this.room();
+    const { byteLength } = bytes;
+    let status: number | undefined;
+    if (byteLength > 0 && byteLength <= maxPart) {
+      status = library.zc_op_file_read(env, this.file.handle, tokenOf(wait), bytes, 0, byteLength, this.#position);
+      // The short cut of most reads: the first part is all of it.
+      if (status === byteLength) {
+        wait.payload = bytes;
+        return status;
+      }
+    }
+    const transfer = new Transfer(bytes, this.#position);
     wait.payload = transfer;
-    return transfer.read(this.file, wait);
+    return transfer.read(this.file, wait, status);
   }
 
   override advance(status: number, value: number, wait: Wait): number {
-    return wait.payload === undefined ? status : (wait.payload as Transfer).readOn(this.file, status, value, wait);
+    return wait.payload instanceof Transfer ? wait.payload.readOn(this.file, status, value, wait) : status;
   }
 
   override get syscall(): string {
@@ -248,7 +265,7 @@ export class Pread extends ReadAt<Uint8Array<ArrayBuffer>> {
   }
 
   protected override result(count: number, _value: number, wait: Wait): Uint8Array<ArrayBuffer> {
-    return filled(wait.payload as Transfer, count);
+    return wait.payload instanceof Transfer ? filled(wait.payload, count) : (wait.payload as Uint8Array<ArrayBuffer>);
   }
 }
 
