@@ -93,9 +93,10 @@ export class Transfer {
   /** It has ended, and was told so. */
   #ended = false;
 
-  constructor(bytes: Uint8Array, position: number) {
+  /** @param length of `bytes`, when the operation was made */
+  constructor(bytes: Uint8Array, position: number, length = bytes.byteLength) {
     this.bytes = bytes;
-    this.length = bytes.byteLength;
+    this.length = length;
     this.position = position;
   }
 
@@ -215,30 +216,33 @@ abstract class Moving<T> extends FileOperation<T> {
 
 /** Reads at a position into `into`, or into memory of its own. */
 abstract class ReadAt<T> extends Moving<T> {
+  readonly #length: number;
   readonly #position: number;
 
-  constructor(file: OpenFile, position: number) {
+  constructor(file: OpenFile, length: number, position: number) {
     super(file);
+    this.#length = length;
     this.#position = position;
   }
 
-  protected abstract room(): Uint8Array;
+  /** Where bytes go: an array of `length` bytes, unless it has changed. */
+  protected abstract room(length: number): Uint8Array;
 
   override begin(wait: Wait): number {
     if (this.file.handle === 0) return codes.badHandle;
     if (this.file.isStream) return noPosition;
-    const bytes = this.room();
-    const { byteLength } = bytes;
+    const length = this.#length;
+    const bytes = this.room(length);
     let status: number | undefined;
-    if (byteLength > 0 && byteLength <= maxPart) {
-      status = library.zc_op_file_read(env, this.file.handle, tokenOf(wait), bytes, 0, byteLength, this.#position);
+    if (length > 0 && length <= maxPart && bytes.byteLength === length) {
+      status = library.zc_op_file_read(env, this.file.handle, tokenOf(wait), bytes, 0, length, this.#position);
       // The short cut of most reads: the first part is all of it.
-      if (status === byteLength) {
+      if (status === length) {
         wait.payload = bytes;
         return status;
       }
     }
-    const transfer = new Transfer(bytes, this.#position);
+    const transfer = new Transfer(bytes, this.#position, length);
     wait.payload = transfer;
     return transfer.read(this.file, wait, status);
   }
@@ -253,15 +257,8 @@ abstract class ReadAt<T> extends Moving<T> {
 }
 
 export class Pread extends ReadAt<Uint8Array<ArrayBuffer>> {
-  readonly #length: number;
-
-  constructor(file: OpenFile, length: number, position: number) {
-    super(file, position);
-    this.#length = length;
-  }
-
-  protected override room(): Uint8Array {
-    return new Uint8Array(this.#length);
+  protected override room(length: number): Uint8Array {
+    return new Uint8Array(length);
   }
 
   protected override result(count: number, _value: number, wait: Wait): Uint8Array<ArrayBuffer> {
@@ -280,7 +277,7 @@ export class PreadInto extends ReadAt<number> {
   readonly #into: Uint8Array;
 
   constructor(file: OpenFile, into: Uint8Array, position: number) {
-    super(file, position);
+    super(file, into.byteLength, position);
     this.#into = into;
   }
 
@@ -295,18 +292,20 @@ export class PreadInto extends ReadAt<number> {
 
 export class Pwrite extends Moving<void> {
   readonly #bytes: Uint8Array;
+  readonly #length: number;
   readonly #position: number;
 
   constructor(file: OpenFile, bytes: Uint8Array, position: number) {
     super(file);
     this.#bytes = bytes;
+    this.#length = bytes.byteLength;
     this.#position = position;
   }
 
   override begin(wait: Wait): number {
     if (this.file.handle === 0) return codes.badHandle;
     if (this.file.isStream) return noPosition;
-    const transfer = new Transfer(this.#bytes, this.#position);
+    const transfer = new Transfer(this.#bytes, this.#position, this.#length);
     wait.payload = transfer;
     return transfer.write(this.file, wait);
   }
@@ -400,16 +399,18 @@ export class Read extends Moving<Uint8Array<ArrayBuffer> | null> {
 
 export class Write extends Moving<void> {
   readonly #bytes: Uint8Array;
+  readonly #length: number;
 
   constructor(file: OpenFile, bytes: Uint8Array) {
     super(file);
     this.#bytes = bytes;
+    this.#length = bytes.byteLength;
   }
 
   override begin(wait: Wait): number {
     if (this.file.handle === 0) return codes.badHandle;
     enterLane(this.file, this.file.writing, wait, "write");
-    const transfer = new Transfer(this.#bytes, this.file.position);
+    const transfer = new Transfer(this.#bytes, this.file.position, this.#length);
     wait.payload = transfer;
     return transfer.write(this.file, wait);
   }

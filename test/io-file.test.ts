@@ -349,6 +349,22 @@ describe("special files", () => {
     yield* reader.close();
   });
 
+  inBothModes("a pipe that nobody reads any more is an error, and no signal", function* () {
+    const path = fifo();
+    const reader = yield* File.open(path, "r+");
+    const writer = yield* File.open(path, "w");
+    yield* writer.write("x");
+    // This one waits for room as its reader goes.
+    const large = xasync(function* () {
+      return yield* failed(writer.write(new Uint8Array(1_000_000)));
+    });
+    yield* sleep(1);
+    yield* reader.close();
+    expect(yield* large).toBe(`Error: EPIPE: broken pipe, write '${path}'`);
+    expect(yield* failed(writer.write("x"))).toBe(`Error: EPIPE: broken pipe, write '${path}'`);
+    yield* writer.close();
+  });
+
   test("what a stream's read brought and nobody wanted is there for the next", async () => {
     await using both = await File.open(fifo(), "r+");
     for (let i = 0; i < 200; i++) {
@@ -544,6 +560,13 @@ describe("arrays", () => {
       while ((await select({ rest: both.read(), none: sleep(5) })).key === "rest");
     }
     await both.close();
+    await using file = await File.open(fresh("content"), "r+");
+    const early = new Uint8Array(3);
+    const made = [file.write(early), file.pwrite(early, 0), file.preadInto(early, 0)];
+    structuredClone(early.buffer, { transfer: [early.buffer] });
+    for (const operation of made)
+      expect(await rejected(operation)).toMatch(/^TypeError: File\.(read|write): the array was detached or resized/);
+    expect(text(await file.pread(10, 0))).toBe("content");
   });
 
   test("too long, and places out of range, are refused", async () => {

@@ -179,6 +179,23 @@ test "what is in the page cache is read in the call; what is not asked of it wai
     }
 }
 
+test "a guest does not park on what a tick has not submitted" {
+    var world: World = undefined;
+    try world.init(.io_uring, testing.allocator) orelse return;
+    try makeFifo(world.path);
+    const both = try world.open(world.path, .{ .ACCMODE = .RDWR });
+    const ring = &world.loop.impl.io_uring;
+    var wait: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+    var byte: [1]u8 = undefined;
+    try testing.expectEqual(parked, try both.read(&wait, &byte, 0));
+    try testing.expect(ring.hasWork());
+    try world.turn(false);
+    try testing.expect(!ring.hasWork());
+    both.close(null);
+    try testing.expect(ring.hasWork());
+    try world.deinit();
+}
+
 fn makeFifo(path: [:0]const u8) !void {
     try testing.expectEqual(.SUCCESS, linux.errno(linux.mknodat(linux.AT.FDCWD, path, linux.S.IFIFO | 0o600, 0)));
 }
