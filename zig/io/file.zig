@@ -354,7 +354,3 @@ fn setNonblocking(fd: sys.fd_t, on: bool) void {
     flags.NONBLOCK = on;
     _ = linux.fcntl(fd, linux.F.SETFL, @as(u32, @bitCast(flags)));
 }
-
-test {
-    _ = @import("file_test.zig");
-}

@@ -428,7 +428,3 @@ pub fn load() struct { threads: u32, waiting: u32, queued: u32 } {
     defer lock.release();
     return .{ .threads = threads, .waiting = waiting, .queued = queue.len };
 }
-
-test {
-    _ = @import("pool_test.zig");
-}
