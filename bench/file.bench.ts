@@ -1,6 +1,6 @@
 // Random reads of 4 KiB from a file that is in memory, at 1 and at 64 at a time: `File.pread` and `File.preadInto` against Bun's
 // `FileHandle.read`, which reads in threads. Time is what has passed; beside it stands the CPU time of all threads of the process.
-// `--concurrency 64` and `--mode guest` choose some.
+// `--concurrency 64` and `--mode guest` choose some, `--mib 4` another size of the file: what of it is in the processor's caches costs less.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
@@ -11,7 +11,7 @@ import { all, asyncio, type Coroutine, run } from "zigcoro";
 import { median, ratio, rounds, smoke, table } from "./measure.ts";
 
 const { values } = parseArgs({
-  options: { mode: { type: "string" }, concurrency: { type: "string" }, smoke: { type: "boolean" } },
+  options: { mode: { type: "string" }, concurrency: { type: "string" }, mib: { type: "string" }, smoke: { type: "boolean" } },
   strict: false,
 });
 const concurrencies = String(values.concurrency ?? "1,64")
@@ -19,7 +19,7 @@ const concurrencies = String(values.concurrency ?? "1,64")
   .map(Number);
 const modes = String(values.mode ?? "guest,owner").split(",");
 const size = 4096;
-const pages = smoke ? 16 : 16 * 1024;
+const pages = smoke ? 16 : Number(values.mib ?? 64) * 256;
 const reads = smoke ? 128 : 64 * 1024;
 
 const folder = mkdtempSync(join(tmpdir(), "zigcoro-bench-"));
