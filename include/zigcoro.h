@@ -34,6 +34,10 @@ int32_t zc_sleep(zc_frame *frame, double ms);
 int32_t zc_tcp_read(zc_frame *frame, uint32_t connection, uint8_t *bytes, uint32_t len);
 /* Writes all len (at most 2^31 - 1) bytes. */
 int32_t zc_tcp_write(zc_frame *frame, uint32_t connection, const uint8_t *bytes, uint32_t len);
+/* Reads len (at most 2^31 - 1) bytes at position, fewer where the file ends; of a pipe what there is. file: an argument that was a File. */
+int32_t zc_file_pread(zc_frame *frame, uint32_t file, uint8_t *bytes, uint32_t len, double position);
+/* Writes all len (at most 2^31 - 1) bytes at position, which a pipe ignores. */
+int32_t zc_file_pwrite(zc_frame *frame, uint32_t file, const uint8_t *bytes, uint32_t len, double position);
 
 #ifdef __cplusplus
 }

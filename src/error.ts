@@ -71,6 +71,8 @@ export class Deadlock extends Error {
 export interface IoErrorDetail {
   readonly address?: string | undefined;
   readonly port?: number | undefined;
+  /** Of a file, or of a Unix socket. */
+  readonly path?: string | undefined;
 }
 
 /** An IO error as Node shapes it. */
@@ -79,7 +81,7 @@ export interface IoError extends Error, IoErrorDetail {
   readonly code: string;
   /** Negative, as in Node. */
   readonly errno: number;
-  /** The operation: "listen", "accept", "connect", "read", "write", "shutdown". */
+  /** The operation: "listen", "accept", "connect", "read", "write", "shutdown", "open", "fstat", "fsync", "ftruncate", "close". */
   readonly syscall: string;
 }
 
@@ -88,13 +90,21 @@ export function ioError(errno: number, syscall: string, detail: IoErrorDetail = 
   // Codes of our own are no errnos; whoever can get one says what it means.
   if (errno < -4095) throw new Error(`zigcoro: ${syscall} answered code ${errno}; please report this`);
   const [code, description] = getSystemErrorMap().get(errno) ?? [`errno ${-errno}`, "unknown error"];
-  const at = detail.address === undefined ? "" : ` ${endpoint(detail.address, detail.port)}`;
-  // Node says "connect ECONNREFUSED 127.0.0.1:1" but "listen EADDRINUSE: address already in use 127.0.0.1:1".
-  const message = syscall === "connect" ? `${syscall} ${code}${at}` : `${syscall} ${code}: ${description}${at}`;
   const fields: Record<string, unknown> = { code, errno, syscall };
+  const message = messageOf(code, description, syscall, detail);
+  if (detail.path !== undefined) fields.path = detail.path;
   if (detail.address !== undefined) fields.address = detail.address;
   if (detail.port !== undefined) fields.port = detail.port;
   return Object.assign(new Error(message), fields) as unknown as IoError;
+}
+
+/** Node's: "connect ECONNREFUSED 127.0.0.1:1", "listen EADDRINUSE: address already in use 127.0.0.1:1", "ENOENT: no such file or directory, open '/x'". */
+function messageOf(code: string, description: string, syscall: string, { address, port, path }: IoErrorDetail): string {
+  const isSocket = syscall === "connect" || syscall === "listen";
+  if (path !== undefined && !isSocket) return `${code}: ${description}, ${syscall} '${path}'`;
+  const place = address === undefined ? path : endpoint(address, port);
+  const at = place === undefined ? "" : ` ${place}`;
+  return syscall === "connect" ? `${syscall} ${code}${at}` : `${syscall} ${code}: ${description}${at}`;
 }
 
 /** "127.0.0.1:80" or "[::1]:80". */

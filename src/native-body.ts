@@ -7,6 +7,7 @@ import type { FrameOptions } from "./coroutine.ts";
 import { Endpoint } from "./endpoint.ts";
 import { getEnv } from "./environment.ts";
 import { ioError, MisuseError } from "./error.ts";
+import { File } from "./file.ts";
 import { Frame } from "./frame.ts";
 import { layouts } from "./native/abi.ts";
 import { acquire, env, lastErrno, lastValue, library, release } from "./native/env.ts";
@@ -29,8 +30,8 @@ export class NativeBody {
   }
 }
 
-/** What a native body takes: numbers, and connections and other streams for `zc_tcp_read` and `zc_tcp_write`. */
-export type NativeArgument = number | Endpoint;
+/** What a native body takes: numbers, connections and other streams for `zc_tcp_read` and `zc_tcp_write`, files for `zc_file_pread` and `zc_file_pwrite`. */
+export type NativeArgument = number | Endpoint | File;
 
 const encoder = new TextEncoder();
 
@@ -142,6 +143,7 @@ function checkStack(stack: unknown): StackOption {
 
 function checkArgument(argument: unknown, index: number): number {
   if (argument instanceof Endpoint) return argument.opened();
+  if (argument instanceof File) return argument.handle;
   if (typeof argument === "number") return argument;
-  throw new TypeError(`xasync: argument ${index} of a native body must be a number or a stream, got ${show(argument)}`);
+  throw new TypeError(`xasync: argument ${index} of a native body must be a number, a stream or a File, got ${show(argument)}`);
 }

@@ -15,8 +15,8 @@ const changed = -20_000;
 const maxChunk = 2 ** 31 - 1;
 const encoder = new TextEncoder();
 
-/** The bytes of `data`, which is to be written to `stream`. */
-export function checkBytes(data: unknown, stream: Endpoint, what = "write: data"): Uint8Array {
+/** The bytes of `data`, which is to be written to `stream`; that, or all that messages say in its place, and what it is there. */
+export function checkBytes(data: unknown, stream: object | string, what = "write: data"): Uint8Array {
   if (typeof data === "string") return encoder.encode(data);
   const isBuffer = (data instanceof ArrayBuffer && !data.detached) || data instanceof SharedArrayBuffer;
   const bytes = isBuffer ? new Uint8Array(data) : data;
@@ -24,7 +24,7 @@ export function checkBytes(data: unknown, stream: Endpoint, what = "write: data"
   const isDetached =
     bytes instanceof ArrayBuffer || (bytes instanceof Uint8Array && bytes.byteLength === 0 && isDetachedBuffer(bytes.buffer));
   if (bytes instanceof Uint8Array && !isDetached) return bytes;
-  const where = `${stream.constructor.name}.${what}`;
+  const where = typeof stream === "string" ? stream : `${stream.constructor.name}.${what}`;
   if (isDetached) throw new TypeError(`${where} must not be detached (transferred)`);
   throw new TypeError(`${where} must be a string, Uint8Array or ArrayBuffer, got ${show(data)}`);
 }

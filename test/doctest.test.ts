@@ -75,6 +75,8 @@ const entries: Record<string, Entry> = {
     after: "yield* all([player(), player()]);",
     prints: ["round 0 begins", "round 1 begins", "round 2 begins"],
   },
+  "file.ts File": { isAsync: true, after: 'await Bun.file("/tmp/zigcoro-example").delete();', prints: ["world"] },
+  "file.ts lines": { isAsync: true, after: 'await Bun.file("/tmp/zigcoro-lines").delete();', prints: ["one", "two", "three"] },
   "interval.ts interval": { prints: Array.from({ length: 10 }, () => "a tenth of a second") },
   "local.ts Local": { isAsync: true, prints: ["ann", "nobody"] },
   "loop.ts runOwner": { after: "console.log(answer);", prints: ["42"] },

@@ -1,12 +1,15 @@
 // Native bodies: C compiled in the process, suspended on stacks of their own and resumed from TypeScript.
 
 import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { asyncio, type Frame, remainingStackSize, run, stackAlloc, xasync, xawait, xresume } from "zigcoro";
 import { native } from "zigcoro/native";
 
 const source = join(import.meta.dir, "fixtures/bodies.c");
-const { sum, product, nap, pump, deep, room_left } = native.cc(source, ["sum", "product", "nap", "pump", "deep", "room_left"]);
+const names = ["sum", "product", "nap", "pump", "deep", "room_left", "copy", "read_at"] as const;
+const { sum, product, nap, pump, deep, room_left, copy, read_at } = native.cc(source, names);
 
 test("a native body suspends and is resumed with values from TypeScript", async () => {
   const frame = xasync(sum, [100]);
@@ -103,6 +106,36 @@ test("closing the connection under it ends its read", async () => {
   });
 });
 
+test("it reads and writes files, waits for a pipe, and is cancelled there", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "zigcoro-native-"));
+  await run(function* () {
+    const text = "coroutine ".repeat(20_000);
+    const from = yield* asyncio.File.open(join(folder, "from"), "w+");
+    yield* from.write(text);
+    const to = yield* asyncio.File.open(join(folder, "to"), "w+");
+    expect(yield* xasync(copy, [from, to])).toBe(text.length);
+    expect(yield* asyncio.File.readText(join(folder, "to"))).toBe(text);
+    const read = function* (place: number) {
+      return yield* xasync(read_at, [from, place]);
+    };
+    expect([yield* read(0), yield* read(1e9), yield* read(-1), yield* read(Number.NaN)]).toEqual([1, 0, -22, -22]);
+    yield* from.close();
+    expect(yield* xasync(read_at, [from, 0])).toBe(-9);
+    expect(Bun.spawnSync(["mkfifo", join(folder, "fifo")]).exitCode).toBe(0);
+    const pipe = yield* asyncio.File.open(join(folder, "fifo"), "r+");
+    const [waiting, cancelled] = [xasync(read_at, [pipe, 0]), xasync(read_at, [pipe, 0])];
+    cancelled.cancel();
+    expect(yield* cancelled).toBe(-125);
+    yield* pipe.write("x");
+    expect(yield* waiting).toBe(1);
+    const last = xasync(read_at, [pipe, 0]);
+    yield* pipe.close();
+    expect(yield* last).toBe(-125);
+    yield* to.close();
+  });
+  rmSync(folder, { recursive: true });
+});
+
 test("a stack of one's own serves one body after the other", async () => {
   using stack = stackAlloc(20_000);
   expect(stack.size).toBeGreaterThanOrEqual(20_000);
@@ -155,7 +188,7 @@ test("how much is left of a stack shrinks with the depth of calls", async () => 
 
 test("wrong arguments are refused before native code runs", () => {
   const start = xasync as (...args: unknown[]) => unknown;
-  expect(() => start(sum, ["x"])).toThrow('xasync: argument 0 of a native body must be a number or a stream, got "x"');
+  expect(() => start(sum, ["x"])).toThrow('xasync: argument 0 of a native body must be a number, a stream or a File, got "x"');
   expect(() => start(sum, [1, 2, 3, 4, 5, 6, 7, 8, 9])).toThrow("xasync: a native body takes at most 8 arguments, got 9");
   expect(() => start(sum, [1], { stack: 100 })).toThrow("xasync: options.stack must be an integer from 4096 to 8388608, got 100");
   expect(() => start(5)).toThrow("xasync: body must be a function or a NativeBody, got 5");

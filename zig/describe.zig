@@ -120,6 +120,8 @@ const docs = .{
     .sleep = "Waits at least ms milliseconds.",
     .tcp_read = "Reads 1 to len bytes; 0 at the end of the stream. connection: an argument that was a stream.",
     .tcp_write = "Writes all len (at most 2^31 - 1) bytes.",
+    .file_pread = "Reads len (at most 2^31 - 1) bytes at position, fewer where the file ends; of a pipe what there is. file: an argument that was a File.",
+    .file_pwrite = "Writes all len (at most 2^31 - 1) bytes at position, which a pipe ignores.",
 };
 const names = .{
     .arg = .{ "frame", "index" },
@@ -128,6 +130,8 @@ const names = .{
     .sleep = .{ "frame", "ms" },
     .tcp_read = .{ "frame", "connection", "bytes", "len" },
     .tcp_write = .{ "frame", "connection", "bytes", "len" },
+    .file_pread = .{ "frame", "file", "bytes", "len", "position" },
+    .file_pwrite = .{ "frame", "file", "bytes", "len", "position" },
 };
 
 fn cType(comptime T: type) []const u8 {

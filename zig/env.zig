@@ -10,6 +10,7 @@ const Allocator = std.mem.Allocator;
 const buffer = @import("buffer.zig");
 const handle = @import("handle.zig");
 const Executor = @import("executor.zig").Executor;
+const file = @import("io/file.zig");
 const loop = @import("loop.zig");
 const NativeFrame = @import("native.zig").NativeFrame;
 const OwnStack = @import("native.zig").OwnStack;
@@ -35,6 +36,7 @@ pub const Env = struct {
     executor: Executor = .{},
     stacks: stack.Pool = .{},
     tcp_context: tcp.Context,
+    files: file.Context,
 
     const first_slots = 1024;
     const settle_timeout = 10 * std.time.ns_per_s;
@@ -54,16 +56,18 @@ pub const Env = struct {
             .loop = its_loop,
             .ring = its_ring,
             .tcp_context = .{ .allocator = allocator, .loop = &env.loop, .buffers = &env.buffers },
+            .files = .{ .allocator = allocator, .loop = &env.loop, .buffers = &env.buffers },
         };
         errdefer env.slots.deinit(allocator);
         try env.slots.reserve(allocator, env, first_slots);
         return env;
     }
 
-    /// Closes all sockets, waits for the kernel to let go of them, and frees everything.
+    /// Closes all sockets and files, waits for the kernel to let go of them, and frees everything.
     pub fn destroy(env: *Env) void {
         const allocator = env.allocator;
         for (env.sockets.slots.items) |entry| if (entry.object) |socket| socket.close();
+        env.files.closeAll();
         // What the kernel still holds must not be freed: better lost than written to by it.
         if (!env.settle()) return;
         for (env.frames.slots.items) |entry| if (entry.object) |frame| frame.abandon();
@@ -72,6 +76,7 @@ pub const Env = struct {
         env.frames.deinit(allocator);
         env.stacks.deinit();
         env.sockets.deinit(allocator);
+        env.files.deinit();
         env.timers.deinit(allocator);
         env.slots.deinit(allocator);
         env.ring.deinit(allocator);

@@ -13,6 +13,8 @@ const sys = @import("sys.zig");
 const Op = @import("io/op.zig").Op;
 const Epoll = @import("io/epoll.zig").Epoll;
 const IoUring = @import("io/io_uring.zig").IoUring;
+const Job = @import("io/pool.zig").Job;
+const Port = @import("io/pool.zig").Port;
 pub const Watch = @import("io/epoll.zig").Watch;
 
 pub const Backend = enum(u8) { io_uring, epoll };
@@ -22,6 +24,8 @@ pub const Loop = struct {
     finished: Op.Queue = .{},
     /// Ops started and not yet delivered.
     in_flight: u32 = 0,
+    /// Where threads of the pool leave the jobs that they have done; made for the first.
+    port: ?*Port = null,
 
     pub const Error = error{ Unavailable, SystemResources };
 
@@ -37,6 +41,7 @@ pub const Loop = struct {
     }
 
     pub fn deinit(self: *Loop) void {
+        if (self.port) |port| port.close();
         switch (self.impl) {
             inline else => |*impl| impl.deinit(),
         }
@@ -89,12 +94,33 @@ pub const Loop = struct {
         return null;
     }
 
+    /// Starts an idle job whose call is set: by the ring where it can, else by a thread of the pool. Its `doneFn` is called after a
+    /// later tick. `allocator` is for what the loop keeps for jobs.
+    pub fn startJob(self: *Loop, job: *Job, allocator: std.mem.Allocator) void {
+        const op = &job.op;
+        assert(op.state == .idle);
+        op.state = .in_flight;
+        op.cancelled = false;
+        self.in_flight += 1;
+        op.kind = if (self.impl == .io_uring and job.call.hasEntry()) .entry else .job;
+        if (op.kind == .entry) return self.impl.io_uring.submit(op, &self.finished);
+        const refused = if (Port.of(self, allocator)) |port| port.submit(job) else |err| switch (err) {
+            error.OutOfMemory => sys.negative(.NOMEM),
+            error.ProcessFdQuotaExceeded => sys.negative(.MFILE),
+        };
+        if (refused >= 0) return;
+        op.result = refused;
+        op.state = .finished;
+        self.finished.push(op);
+    }
+
     /// Ends an op early. It still ends through `doneFn`: with -ECANCELED, or with a result that was already under way.
     pub fn cancel(self: *Loop, op: *Op) void {
         if (op.state == .idle) return;
         op.cancelled = true;
         if (op.state != .in_flight) return;
         op.state = .cancelling;
+        if (op.kind == .job) return Job.of(op).cancel();
         switch (self.impl) {
             .io_uring => |*ring| ring.cancel(op, &self.finished),
             .epoll => {
@@ -118,6 +144,7 @@ pub const Loop = struct {
         switch (self.impl) {
             inline else => |*impl| try impl.tick(wait, &self.finished),
         }
+        if (self.port) |port| port.collect();
     }
 
     /// Tells the owners of finished ops. What they start or cancel meanwhile ends in a later call.

@@ -10,6 +10,7 @@ const std = @import("std");
 const assert = std.debug.assert;
 const Coro = @import("coro.zig").Coro;
 const Env = @import("env.zig").Env;
+const File = @import("io/file.zig").File;
 const Handle = @import("handle.zig").Handle;
 const IoWait = @import("io/op.zig").IoWait;
 const Op = @import("io/op.zig").Op;
@@ -166,6 +167,9 @@ pub const NativeFrame = struct {
     const reading: Wait.Kind = .{ .text = "to read from a socket", .takeBackFn = takenBack };
     const writing: Wait.Kind = .{ .text = "to write to a socket", .takeBackFn = takenBack };
 
+    const reading_file: Wait.Kind = .{ .text = "to read from a file", .takeBackFn = takenBack };
+    const writing_file: Wait.Kind = .{ .text = "to write to a file", .takeBackFn = takenBack };
+
     /// Only for a frame that is abandoned: nothing wakes it any more. Its cancels do not come this way.
     fn takenBack(_: *Wait) bool {
         return true;
@@ -226,6 +230,50 @@ pub const NativeFrame = struct {
             done += @intCast(n);
         }
         return @intCast(done);
+    }
+
+    /// Reads `bytes.len` bytes at `position`, or fewer where the file ends; of a stream, what there is.
+    pub fn preadBody(frame: *NativeFrame, handle: Handle, bytes: []u8, position: f64) i32 {
+        var done: usize = 0;
+        while (done < bytes.len) {
+            const file = frame.fileOf(handle) catch |err| return socketError(err);
+            const at = placeOf(position, done) orelse return sys.negative(.INVAL);
+            const is_stream = file.is_stream;
+            const result = file.read(&frame.wait, bytes[done..], at) catch return sys.negative(.NOMEM);
+            const has_waited = result == tcp.parked;
+            const n = if (has_waited) frame.ended(result, &file.first.?.job.op, &reading_file) else result;
+            if (n < 0) return n;
+            if (n == 0) break;
+            done += if (has_waited) frame.env.files.kept(@intFromFloat(frame.wait.value)).?.take(bytes[done..]) else @intCast(n);
+            if (is_stream) break;
+        }
+        return @intCast(done);
+    }
+
+    /// Writes all of `bytes`, at most 2^31 - 1, at `position`.
+    pub fn pwriteBody(frame: *NativeFrame, handle: Handle, bytes: []const u8, position: f64) i32 {
+        var done: usize = 0;
+        while (done < bytes.len) {
+            const file = frame.fileOf(handle) catch |err| return socketError(err);
+            const at = placeOf(position, done) orelse return sys.negative(.INVAL);
+            const result = file.write(&frame.wait, bytes[done..], at) catch return sys.negative(.NOMEM);
+            const n = if (result == tcp.parked) frame.ended(result, &file.first.?.job.op, &writing_file) else result;
+            if (n < 0) return n;
+            done += @intCast(n);
+        }
+        return @intCast(done);
+    }
+
+    /// `position` + `done`; null when there is no such place in a file.
+    fn placeOf(position: f64, done: usize) ?i64 {
+        if (!(position >= 0 and position < 1 << 62)) return null;
+        return @as(i64, @intFromFloat(position)) + @as(i64, @intCast(done));
+    }
+
+    fn fileOf(frame: *NativeFrame, handle: Handle) error{ NotRunning, Cancelled, BadHandle }!*File {
+        if (!frame.isRunning()) return error.NotRunning;
+        if (frame.takeCancel()) return error.Cancelled;
+        return frame.env.files.files.get(handle) orelse error.BadHandle;
     }
 
     fn isRunning(frame: *NativeFrame) bool {

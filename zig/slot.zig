@@ -51,7 +51,9 @@ pub const Slot = struct {
         const io: *IoWait = @fieldParentPtr("waiter", w);
         const slot: *Slot = @fieldParentPtr("io", io);
         w.state = .idle;
-        if (slot.target != .accept or io.result < 0) return slot.complete(io.result, 0);
+        const value = io.value;
+        io.value = 0;
+        if (slot.target != .accept or io.result < 0) return slot.complete(io.result, value);
         const handle = slot.env.adoptSocket(io.result);
         if (handle == 0) return slot.complete(slot.env.ring.shared.errno, 0);
         slot.complete(0, @floatFromInt(handle));

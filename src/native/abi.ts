@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 2976804302;
+export const abiVersion = 202097824;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -38,6 +38,17 @@ export const symbols = {
   zc_unix_listen: { args: ["ptr", "buffer", "u32", "u32"], returns: "u32" },
   zc_unix_connect: { args: ["ptr", "buffer", "u32"], returns: "u32" },
   zc_unix_peer: { args: ["ptr", "u32", "buffer"], returns: "i32" },
+  zc_op_file_open: { args: ["ptr", "u32", "buffer", "u32", "u32", "u32"], returns: "i32" },
+  zc_op_file_read: { args: ["ptr", "u32", "u32", "buffer", "f64", "u32", "f64"], returns: "i32" },
+  zc_op_file_write: { args: ["ptr", "u32", "u32", "buffer", "f64", "u32", "f64"], returns: "i32" },
+  zc_file_take: { args: ["ptr", "u32", "buffer", "f64", "u32"], returns: "i32" },
+  zc_op_file_stat: { args: ["ptr", "u32", "u32"], returns: "i32" },
+  zc_file_take_stat: { args: ["ptr", "u32", "buffer"], returns: "i32" },
+  zc_op_file_sync: { args: ["ptr", "u32", "u32", "u32"], returns: "i32" },
+  zc_op_file_truncate: { args: ["ptr", "u32", "u32", "f64"], returns: "i32" },
+  zc_op_file_close: { args: ["ptr", "u32", "u32"], returns: "i32" },
+  zc_file_close: { args: ["ptr", "u32"], returns: "i32" },
+  zc_file_is_stream: { args: ["ptr", "u32"], returns: "i32" },
   zc_frame_start: { args: ["ptr", "ptr", "buffer", "u32", "u32", "u32", "buffer", "u32", "u32"], returns: "u32" },
   zc_frame_resume: { args: ["ptr", "u32", "f64"], returns: "i32" },
   zc_frame_cancel: { args: ["ptr", "u32"], returns: "i32" },

@@ -36,4 +36,14 @@ pub const exports = struct {
     pub fn tcp_write(frame: *NativeFrame, handle: Handle, bytes: [*]const u8, len: u32) callconv(.c) i32 {
         return frame.writeBody(handle, bytes[0..len]);
     }
+
+    /// Reads `len` bytes at `position`, fewer where the file ends. `handle`: a file that TypeScript passed.
+    pub fn file_pread(frame: *NativeFrame, handle: Handle, bytes: [*]u8, len: u32, position: f64) callconv(.c) i32 {
+        return frame.preadBody(handle, bytes[0..len], position);
+    }
+
+    /// Writes all `len` (at most 2^31 - 1) bytes at `position`.
+    pub fn file_pwrite(frame: *NativeFrame, handle: Handle, bytes: [*]const u8, len: u32, position: f64) callconv(.c) i32 {
+        return frame.pwriteBody(handle, bytes[0..len], position);
+    }
 };

@@ -17,6 +17,7 @@ const linux = std.os.linux;
 const xev = @import("xev").IO_Uring;
 const sanitizer = @import("../sanitizer.zig");
 const sys = @import("../sys.zig");
+const Job = @import("pool.zig").Job;
 const Op = @import("op.zig").Op;
 
 pub const IoUring = struct {
@@ -35,6 +36,9 @@ pub const IoUring = struct {
     /// Linux 5.19; a setup flag of the same release tells.
     has_poll_first: bool,
 
+    allows_workers: bool = false,
+
+    const max_workers = 64;
     const recvsend_poll_first = 1 << 0;
     const sq_entries = 512;
     const cq_entries = 4096;
@@ -89,7 +93,9 @@ pub const IoUring = struct {
             op.state = .finished;
             return finished.push(op);
         }
+        if (op.kind == .entry) return self.submitEntry(op);
         op.completion = .{ .op = switch (op.kind) {
+            .entry, .job => unreachable,
             .accept => .{ .accept = .{ .socket = op.fd } },
             .recv => .{ .recv = .{ .fd = op.fd, .buffer = .{ .slice = op.buffer } } },
             .send => .{ .send = .{ .fd = op.fd, .buffer = .{ .slice = op.buffer } } },
@@ -99,6 +105,27 @@ pub const IoUring = struct {
         } };
         self.loop.add(&op.completion);
         if (op.kind == .recv) self.pollFirst(op);
+    }
+
+    /// What libxev's completions have no name for.
+    fn submitEntry(self: *IoUring, op: *Op) void {
+        const call = &Job.of(op).call;
+        if (call.* == .open) self.allowWorkers();
+        const sqe = self.loop.ring.get_sqe() catch unreachable; // there is room
+        call.prepare(sqe);
+        sqe.user_data = @intFromPtr(&op.completion);
+        op.completion = .{};
+        op.completion.flags.state = .active;
+        self.loop.active += 1;
+    }
+
+    /// The kernel makes calls that sleep in a few threads, 4 for each processor. An open of a FIFO holds one until its other end is opened,
+    /// or it is cancelled; some of those must not stop all files. Before Linux 5.15 they do.
+    fn allowWorkers(self: *IoUring) void {
+        if (self.allows_workers) return;
+        self.allows_workers = true;
+        var counts = [2]u32{ max_workers, 0 };
+        _ = linux.io_uring_register(self.loop.ring.fd, .REGISTER_IOWQ_MAX_WORKERS, &counts, counts.len);
     }
 
     /// A read is submitted after what is there was taken, so trying to receive at once would only fail: tell the kernel to wait
@@ -229,8 +256,10 @@ pub const IoUring = struct {
         @atomicStore(u32, self.cq_flags, if (on) 0 else linux.IORING_CQ_EVENTFD_DISABLED, .seq_cst);
     }
 
-    /// Whether a tick that does not wait would find something. Asked after `setWake(true)`, so that nothing slips between.
+    /// Whether a tick that does not wait would find something, or has something to submit: an owner that was told may have started more.
+    /// Asked after `setWake(true)`, so that nothing slips between.
     pub fn hasWork(self: *IoUring) bool {
+        if (self.loop.ring.sq_ready() > 0 or self.unsent_cancels != null) return true;
         const kernel_flags = @atomicLoad(u32, self.loop.ring.sq.flags, .seq_cst);
         return self.loop.ring.cq_ready() > 0 or kernel_flags & (linux.IORING_SQ_CQ_OVERFLOW | sq_taskrun) != 0;
     }

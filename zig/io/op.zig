@@ -18,6 +18,8 @@ pub const IoWait = struct {
     waiter: Waiter,
     /// >= 0, or a negative errno.
     result: i32 = 0,
+    /// What came with it: the number of something that the waiter fetches.
+    value: f64 = 0,
 };
 
 pub const Op = struct {
@@ -49,6 +51,10 @@ pub const Op = struct {
         /// On what is no socket. The ring only waits until these can be done; the loop makes the call.
         read,
         write,
+        /// A job (pool.zig) that the ring does.
+        entry,
+        /// A job that a thread of the pool does.
+        job,
     };
     pub const State = enum(u8) { idle, in_flight, cancelling, finished };
 
@@ -66,6 +72,7 @@ pub const Op = struct {
             .read => descriptor.read(&op.way, op.fd, op.buffer),
             .write => descriptor.write(&op.way, op.fd, op.buffer),
             .readable => if (sys.isReadable(op.fd)) 0 else sys.negative(.AGAIN),
+            .entry, .job => unreachable, // they need no readiness
         };
     }
 
