@@ -23,6 +23,8 @@ import {
   run,
   Semaphore,
   type Settled,
+  SharedChannel,
+  type SharedChannelHandle,
   scope,
   select,
   shield,
@@ -74,6 +76,24 @@ export function* operators(): Coroutine<void> {
   is<Channel<number>>()(channelFrom([1, 2]));
   is<Channel<Uint8Array>>()(channelFrom(new ReadableStream<Uint8Array>()));
   is<ReadableStream<string>>()(readableFrom(channel));
+
+  // Shared channels.
+  const shared = new SharedChannel<string>(1);
+  is<string | undefined>()(yield* shared.recv());
+  is<string | undefined>()(yield* shared.tryRecv());
+  is<string[]>()(yield* shared.recvMany(1));
+  is<IteratorResult<string, undefined>>()(yield* shared.next());
+  is<void>()(yield* shared.send("", { transfer: [new ArrayBuffer(1)] }));
+  is<boolean>()(yield* shared.trySend(""));
+  is<SharedChannelHandle>()(shared.handle());
+  is<SharedChannel<number>>()(SharedChannel.from<number>(shared.handle()));
+  is<SharedChannel<unknown>>()(SharedChannel.from(shared.handle()));
+  yield* shared.forEach((value) => {
+    is<string>()(value);
+  });
+  const either = yield* select({ near: channel.recv(), far: shared.next(), sent: shared.trySend("") });
+  if (either.key === "far") is<IteratorResult<string, undefined>>()(either.value);
+  if (either.key === "sent") is<boolean>()(either.value);
 
   // Select narrows by its key.
   const event = yield* select({ message: channel.recv(), idle: sleep(1), done: xasync(numbers, [1]), page: text(), sub: numbers(1) });
@@ -137,6 +157,8 @@ export async function outside(): Promise<void> {
   for await (const line of co) is<string>()(line);
   is<IteratorResult<string, boolean>>()(await co.next(1));
   for await (const value of new Channel<number>()) is<number>()(value);
+  for await (const value of new SharedChannel<number>(1)) is<number>()(value);
+  is<number | undefined>()(await new SharedChannel<number>(1).recv());
   is<number>()(new Local(0).get());
 }
 
@@ -147,6 +169,14 @@ export function wrong(): void {
   xasync(numbers);
   // @ts-expect-error a channel takes its own type only
   new Channel<string>().send(1);
+  // @ts-expect-error so does a shared one
+  new SharedChannel<string>(1).send(1);
+  // @ts-expect-error only bytes are moved
+  new SharedChannel<string>(1).send("", { transfer: [new MessageChannel().port1] });
+  // @ts-expect-error there is no default capacity
+  new SharedChannel<string>();
+  // @ts-expect-error a port alone is no handle
+  SharedChannel.from(new MessageChannel().port1);
   // @ts-expect-error a number is nothing to wait for
   select({ a: 1 });
   // @ts-expect-error nor to limit
@@ -183,5 +213,6 @@ is<never>()(undefined as unknown as Leaks<typeof zigcoro>);
 is<never>()(undefined as unknown as Leaks<typeof asyncio>);
 is<never>()(undefined as unknown as InstanceLeaks<Frame<number>>);
 is<never>()(undefined as unknown as InstanceLeaks<Channel<number>>);
+is<never>()(undefined as unknown as InstanceLeaks<SharedChannel<number>>);
 is<never>()(undefined as unknown as InstanceLeaks<CoroT<number, number, number>>);
 is<never>()(undefined as unknown as InstanceLeaks<zigcoro.Scope>);
