@@ -53,8 +53,12 @@ const done = 16;
 /** From here on `flags` counts who awaits its result. */
 const awaiter = 32;
 
-/** A coroutine. As an operation it is the wait for the coroutine's end: `yield* frame`, `await frame`. */
-export abstract class Frame<T> extends Operation<T> {
+/**
+ * A coroutine. As an operation it is the wait for the coroutine's end: `yield* frame`, `await frame`.
+ *
+ * `T` is what it returns, `S` what its `storage` holds: the type of `xasync`'s option of that name.
+ */
+export abstract class Frame<T, S = unknown> extends Operation<T> {
   /** Shown in errors and reports. */
   readonly name: string;
   private flags = 0;
@@ -119,12 +123,12 @@ export abstract class Frame<T> extends Operation<T> {
     return this.extras;
   }
 
-  /** For the program's own use, as zigcoro's coroutine storage. */
-  get storage(): unknown {
-    return this.extras?.storage;
+  /** For the program's own use, as zigcoro's coroutine storage: `xasync(body, args, { storage })` sets it before the body runs. */
+  get storage(): S {
+    return this.extras?.storage as S;
   }
 
-  set storage(value: unknown) {
+  set storage(value: S) {
     this.more.storage = value;
   }
 

@@ -36,7 +36,10 @@ export function run<T>(main: () => PromiseLike<T>, args?: readonly [], options?:
 export function run<T>(main: () => T, args?: readonly [], options?: FrameOptions): Promise<T>;
 export function run<T>(main: (...args: never[]) => unknown, args: readonly unknown[] = [], options: FrameOptions = {}): Promise<T> {
   checkFunction(main, "run: main");
-  const frame = xasync(main as (...args: readonly unknown[]) => Coroutine<T>, args, { name: options.name ?? (main.name || "main") });
+  const frame = xasync(main as (...args: readonly unknown[]) => Coroutine<T>, args, {
+    ...options,
+    name: options.name ?? (main.name || "main"),
+  });
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   watchExit();
   mains.set(frame, reject);

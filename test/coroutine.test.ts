@@ -9,6 +9,7 @@ import {
   type Frame,
   inCoro,
   run,
+  scope,
   until,
   withTimeout,
   xasync,
@@ -500,6 +501,27 @@ describe("names, storage, the current frame", () => {
     expect(xasync(counter, [0]).storage).toBeUndefined();
   });
 
+  test("storage that was given is there when a body of any kind begins", async () => {
+    const mine = () => xframe<{ n: number }>().storage.n++;
+    // biome-ignore lint/correctness/useYield: a body that never suspends is the case here
+    function* generator(): Coroutine<number> {
+      return mine();
+    }
+    const spawned = [
+      xasync(generator, [], { storage: { n: 1 } }),
+      xasync(async () => mine(), [], { storage: { n: 1 } }),
+      xasync(mine, [], { storage: { n: 1 } }),
+      xasync(() => generator(), [], { storage: { n: 1 } }),
+    ];
+    expect(await Promise.all(spawned)).toEqual([1, 1, 1, 1]);
+    for (const frame of spawned) expect(frame.storage.n).toBe(2);
+    expect(await run(generator, [], { storage: { n: 5 } })).toBe(5);
+    await scope((s) => expect(s.spawn(generator, [], { storage: { n: 6 } }).storage.n).toBe(7));
+    // It is the coroutine's own: those that it spawns have none.
+    const child = xasync(() => xasync(() => xframe().storage), [], { storage: 1 });
+    expect(await child).toBeUndefined();
+  });
+
   test("xframe and inCoro are right before and after waits, in nested starts and resumes", async () => {
     const seen: boolean[] = [];
     const see = (frame: Frame<unknown>) => seen.push(inCoro() && xframe() === frame);
@@ -710,6 +732,14 @@ for (const [kind, start] of kinds) {
 }
 
 describe("cancel", () => {
+  test("reaches the operation that a plain body returned", async () => {
+    const jobs = new Channel<number>();
+    const frame = xasync(() => jobs.recv());
+    await frame.cancel();
+    expect(await failure(frame)).toBeInstanceOf(Cancelled);
+    expect(jobs.trySend(1)).toBe(false);
+  });
+
   test("brings its reason, and ends the frame with Cancelled", async () => {
     const reason = { why: "tired" };
     for (const body of [

@@ -35,6 +35,7 @@ import {
   xasync,
   xawait,
   xawaitAsReady,
+  xframe,
   xsuspend,
 } from "zigcoro";
 
@@ -66,6 +67,19 @@ export function* operators(): Coroutine<void> {
   is<number>()(yield* xasync(numbers, [1]));
   is<unknown>()(yield* xsuspend());
   is<void>()(yield* sleep(1));
+
+  // Storage has the type of what it begins with, and is unknown where nobody says what it is.
+  const counting = xasync(numbers, [1], { storage: { calls: 0 } });
+  is<Frame<number, { calls: number }>>()(counting);
+  is<number>()(counting.storage.calls);
+  is<unknown>()(xasync(numbers, [1]).storage);
+  is<Frame<string, string[]>>()(xasync(text, [], { storage: [""] }));
+  is<Frame<string, number>>()(spawn(() => "", [], { storage: 1 }));
+  is<Frame<unknown, { calls: number }>>()(xframe<{ calls: number }>());
+  is<unknown>()(xframe().storage);
+  const any_: Frame<unknown> = counting;
+  is<unknown>()(any_.storage);
+  is<Operation<number>>()(xawait(counting));
 
   // Channels.
   const channel = new Channel<string>();
@@ -133,6 +147,7 @@ export function* operators(): Coroutine<void> {
   is<string>()(
     yield* scope(function* (s) {
       is<Frame<number>>()(s.spawn(numbers, [1]));
+      is<Frame<number, string>>()(s.spawn(numbers, [1], { storage: "" }));
       yield* sleep(1);
       return "";
     }),
@@ -167,6 +182,12 @@ export function wrong(): void {
   xasync(numbers, ["1"]);
   // @ts-expect-error a body with parameters needs its arguments
   xasync(numbers);
+  // @ts-expect-error storage keeps its type
+  xasync(numbers, [1], { storage: { calls: 0 } }).storage = { calls: "0" };
+  // @ts-expect-error there is no such field in it
+  xframe<{ calls: number }>().storage.call;
+  // @ts-expect-error what nobody has typed must be looked at first
+  xframe().storage.calls;
   // @ts-expect-error a channel takes its own type only
   new Channel<string>().send(1);
   // @ts-expect-error so does a shared one
