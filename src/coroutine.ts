@@ -111,7 +111,8 @@ export function xawait<T>(frame: Frame<T>): Operation<T> {
  * @throws Error when the coroutine has finished, is running, or waits for something else.
  */
 export function xresume(frame: Frame<unknown>, value?: unknown): void {
-  checkFrame(frame, "xresume").resume(value);
+  if (!(frame instanceof Frame)) checkFrame(frame, "xresume");
+  frame.resume(value);
 }
 
 /** Suspends the current coroutine until `xresume`, and gives what that brought. */
