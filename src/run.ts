@@ -18,7 +18,7 @@ let watching = false;
  *
  * When nothing is left that keeps the process alive while `main` still waits, nothing can wake it any more: the promise is then
  * rejected with a `Deadlock` that lists who waits for what, also under a top-level `await`. (Not in a Worker that awaits it there: Bun
- * ends that in silence.) What is `unref`ed, such as a timer, keeps nothing alive.
+ * ends that in silence.) By Bun's rules what is `unref`ed, a signal handler and `Atomics.waitAsync` keep nothing alive.
  *
  * @example
  * ```ts
