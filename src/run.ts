@@ -92,7 +92,8 @@ function look(after: number, quiet: number): void {
   setTimeout(() => {
     clearImmediate(immediate);
     if (alive) lookOutside(Math.min(after * 2, lastLook), 0);
-    else lookOutside(firstLook, quiet + 1);
+    // After a report it counts anew, for a `run` that follows.
+    else lookOutside(firstLook, (quiet % 2) + 1);
   }, after).unref();
 }
 

@@ -104,7 +104,7 @@ describe("what fails, shows", () => {
     ["a failure at once that is awaited", "handled\n"],
     ["a cancelled coroutine that nobody awaits", "quiet\n"],
     ["a deadlock in run that is caught", 'Deadlock: all coroutines are asleep\n    "boss" waits to be resumed\n'],
-    ["a deadlock in an awaited run that is caught", 'Deadlock: all coroutines are asleep\n    "boss" waits to be resumed\n'],
+    ["a deadlock in an awaited run that is caught", 'Deadlock: all coroutines are asleep\n    "boss" waits to be resumed\n'.repeat(2)],
   ];
   for (const [name, out] of handled) {
     test(`${name} does not`, async () => {
