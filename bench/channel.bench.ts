@@ -1,5 +1,5 @@
 // Channel: messages a second between two generator coroutines, at capacity 0, 1 and 100. The peers are a queue of promises, what one
-// would write without channels, and the channels of Effect, Effection and @thi.ng/csp where they are installed (peers.mjs).
+// would write without channels, and the channels of Effect, Effection, @thi.ng/csp and Go where they are installed (peers.mjs).
 
 import { Channel, run, xasync } from "zigcoro";
 import { type Case, compare, cpuTime, ratio, smoke, table } from "./measure.ts";
@@ -67,9 +67,9 @@ const cases: Case[] = [
   { name: "queue of promises, one at a time", run: promises },
 ];
 for (const [name, peer] of Object.entries(await peers())) {
-  for (const capacity of name === "Effection" ? [1] : [1, 100]) {
-    const label = name === "Effection" ? "Effection, unbounded" : `${name}, capacity ${capacity}`;
-    cases.push({ name: label, run: () => peer.channel(peerMessages, capacity) });
+  for (const capacity of peer.capacities) {
+    const label = capacity === Infinity ? "unbounded" : `capacity ${capacity}`;
+    cases.push({ name: `${name}, ${label}`, run: () => peer.channel(peerMessages, capacity) });
   }
 }
 const results = await compare(cases);

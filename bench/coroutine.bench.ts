@@ -1,5 +1,5 @@
 // Coroutines: spawning and joining, cancelling many, resuming at depth, choosing among several, and what a live one takes. The peers are
-// async functions, and Effect and Effection where they are installed (peers.mjs).
+// async functions, and Effect, Effection and Go where they are installed (peers.mjs).
 
 import { heapSize } from "bun:jsc";
 import { Channel, type Coroutine, call, type Frame, run, select, sleep, xasync, xresume, xsuspend } from "zigcoro";

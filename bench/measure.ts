@@ -18,9 +18,9 @@ export function median(values: readonly number[]): number {
  * Nanoseconds that this thread has run, where the system tells (Linux); else those that have passed. On a machine that others use, too, only
  * the first can be repeated.
  */
-export function cpuTime(): number {
+export function cpuTime(thread = `/proc/self/task/${process.pid}`): number {
   if (process.platform !== "linux") return Bun.nanoseconds();
-  return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, "utf8").split(" ")[0]);
+  return Number(readFileSync(`${thread}/schedstat`, "utf8").split(" ")[0]);
 }
 
 export interface Case {

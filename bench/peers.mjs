@@ -1,6 +1,9 @@
-// The peers: the same work in Effect, Effection and @thi.ng/csp. They are installed by `npm ci --prefix bench`; what is missing is left
-// out. Each gives nanoseconds an operation. (Plain JavaScript, so that the package's type check needs none of them.)
+// The peers: the same work in Effect, Effection and @thi.ng/csp, which are installed by `npm ci --prefix bench`, and in Go (peers/go), when
+// that is on PATH; what is missing is left out. Each gives nanoseconds an operation. (Plain JavaScript, so that the package's type check
+// needs none of them.)
 
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { cpuTime } from "./measure.ts";
 
 const load = (name) => import(name).catch(() => undefined);
@@ -18,11 +21,46 @@ export async function peers() {
     ...(effect && { Effect: ofEffect(effect) }),
     ...(effection && { Effection: ofEffection(effection) }),
     ...(csp && { "@thi.ng/csp": ofCsp(csp) }),
+    ...ofGo(),
   };
+}
+
+/** A process that answers lines; one processor, as JavaScript has. */
+function ofGo() {
+  const folder = join(import.meta.dir, "peers/go");
+  const executable = join(import.meta.dir, "../.zig-cache/peers/go");
+  if (Bun.which("go") === null) return {};
+  const { success } = Bun.spawnSync(["go", "build", "-buildvcs=false", "-o", executable, "."], { cwd: folder, stderr: "inherit" });
+  if (!success) return {};
+  const child = Bun.spawn([executable], { stdin: "pipe", stdout: "pipe" });
+  // It ends when this process has.
+  child.unref();
+  const answers = child.stdout.getReader();
+  const ask = async (question, count) => {
+    const before = cpuTimeOf(child.pid);
+    child.stdin.write(`${question} ${count}\n`);
+    child.stdin.flush();
+    const answer = Number(new TextDecoder().decode((await answers.read()).value));
+    return before === undefined ? answer : (cpuTimeOf(child.pid) - before) / count;
+  };
+  return {
+    Go: {
+      capacities: [0, 1, 100],
+      channel: (count, capacity) => ask(`channel-${capacity}`, count),
+      spawn: (count) => ask("spawn", count),
+    },
+  };
+}
+
+/** Nanoseconds that all threads of a process have run, where the system tells. */
+function cpuTimeOf(pid) {
+  if (process.platform !== "linux") return undefined;
+  return readdirSync(`/proc/${pid}/task`).reduce((sum, thread) => sum + cpuTime(`/proc/${pid}/task/${thread}`), 0);
 }
 
 function ofEffect({ Effect, Fiber, Queue }) {
   return {
+    capacities: [0, 1, 100],
     channel: (count, capacity) =>
       timed(count, () =>
         Effect.runPromise(
@@ -64,6 +102,7 @@ function ofEffect({ Effect, Fiber, Queue }) {
 
 function ofEffection({ run, spawn, suspend, createQueue }) {
   return {
+    capacities: [Infinity],
     channel: (count) =>
       timed(count, () =>
         run(function* () {
@@ -101,9 +140,11 @@ function ofEffection({ run, spawn, suspend, createQueue }) {
 
 function ofCsp({ channel }) {
   return {
+    // It has no rendezvous.
+    capacities: [1, 100],
     channel: (count, capacity) =>
       timed(count, async () => {
-        const ch = channel(Math.max(1, capacity));
+        const ch = channel(capacity);
         const receiving = (async () => {
           let sum = 0;
           for (let i = 0; i < count; i++) sum += await ch.read();

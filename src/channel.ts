@@ -6,7 +6,7 @@ import { checkFunction, checkInteger, checkString } from "./check.ts";
 import { closed, parked } from "./code.ts";
 import { ChannelClosed } from "./error.ts";
 import type { Coroutine } from "./frame.ts";
-import { Operation, suspend } from "./operation.ts";
+import { give, Operation, suspend } from "./operation.ts";
 import { type Overflow, Queue } from "./queue.ts";
 import { state } from "./scheduler.ts";
 import { isGenerator } from "./start.ts";
@@ -347,12 +347,12 @@ abstract class Receive<T, R> extends Operation<R> {
         frame.waiting = this;
         return suspend;
       }
-      if (status !== 0) return { done: true, value: this.finish(status, 0, frame) };
+      if (status !== 0) return give(this.finish(status, 0, frame));
       state.budget--;
     }
     const value = frame.payload as T;
     frame.payload = undefined;
-    return { done: true, value: this.received(value) };
+    return give(this.received(value));
   }
 
   override takeBack(wait: Wait): boolean {

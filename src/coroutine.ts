@@ -9,11 +9,13 @@ import type { Stack } from "./stack.ts";
 import { type Prepare, startFrame } from "./start.ts";
 import { blockSuspendOperation, type Suspending, safeSuspension, suspendOperation } from "./suspension.ts";
 
-export interface FrameOptions {
+export interface FrameOptions<S = unknown> {
   /** Shown in errors and reports. Default: the function's name. */
   readonly name?: string;
   /** Cancels it when aborted, with the signal's reason; aborted already, the coroutine is cancelled at its first operation. */
   readonly signal?: AbortSignal;
+  /** The frame's `storage` when the body begins. */
+  readonly storage?: S;
   /** Native bodies only: bytes of its stack, 4,096 to 8,388,608, or one of `stackAlloc`. Default 65,536, see `initEnv`. */
   readonly stack?: number | Stack;
 }
@@ -37,13 +39,25 @@ export interface FrameOptions {
  * console.log(await xawait(frame)); // 42
  * ```
  */
-export function xasync(body: NativeBody, args?: readonly NativeArgument[], options?: FrameOptions): Frame<number>;
-export function xasync<A extends readonly unknown[], T>(body: (...args: A) => Coroutine<T>, args: A, options?: FrameOptions): Frame<T>;
-export function xasync<A extends readonly unknown[], T>(body: (...args: A) => PromiseLike<T>, args: A, options?: FrameOptions): Frame<T>;
-export function xasync<A extends readonly unknown[], T>(body: (...args: A) => T, args: A, options?: FrameOptions): Frame<T>;
-export function xasync<T>(body: () => Coroutine<T>, args?: readonly [], options?: FrameOptions): Frame<T>;
-export function xasync<T>(body: () => PromiseLike<T>, args?: readonly [], options?: FrameOptions): Frame<T>;
-export function xasync<T>(body: () => T, args?: readonly [], options?: FrameOptions): Frame<T>;
+export function xasync<S = unknown>(body: NativeBody, args?: readonly NativeArgument[], options?: FrameOptions<S>): Frame<number, S>;
+export function xasync<A extends readonly unknown[], T, S = unknown>(
+  body: (...args: A) => Coroutine<T>,
+  args: A,
+  options?: FrameOptions<S>,
+): Frame<T, S>;
+export function xasync<A extends readonly unknown[], T, S = unknown>(
+  body: (...args: A) => PromiseLike<T>,
+  args: A,
+  options?: FrameOptions<S>,
+): Frame<T, S>;
+export function xasync<A extends readonly unknown[], T, S = unknown>(
+  body: (...args: A) => T,
+  args: A,
+  options?: FrameOptions<S>,
+): Frame<T, S>;
+export function xasync<T, S = unknown>(body: () => Coroutine<T>, args?: readonly [], options?: FrameOptions<S>): Frame<T, S>;
+export function xasync<T, S = unknown>(body: () => PromiseLike<T>, args?: readonly [], options?: FrameOptions<S>): Frame<T, S>;
+export function xasync<T, S = unknown>(body: () => T, args?: readonly [], options?: FrameOptions<S>): Frame<T, S>;
 export function xasync<T>(
   body: ((...args: never[]) => unknown) | NativeBody,
   args: readonly unknown[] = nothing,
@@ -72,13 +86,14 @@ export function launch<T>(
         };
   if (body instanceof NativeBody) {
     const frame = startNative(body, args, options);
+    if (options.storage !== undefined) frame.storage = options.storage;
     prepare?.(frame as Frame<unknown>);
     return frame;
   }
   if (typeof body !== "function") throw new TypeError(`xasync: body must be a function or a NativeBody, got ${show(body)}`);
   if (!Array.isArray(args)) throw new TypeError(`xasync: args must be an array, got ${show(args)}`);
   const name = options.name === undefined ? body.name : checkString(options.name, "xasync: options.name");
-  return startFrame<T>(body, args, name, prepare);
+  return startFrame<T>(body, args, name, prepare, options.storage);
 }
 
 /** `xasync` by the name that most languages have for it. `scope` spawns coroutines that cannot outlive it. */
@@ -96,7 +111,8 @@ export function xawait<T>(frame: Frame<T>): Operation<T> {
  * @throws Error when the coroutine has finished, is running, or waits for something else.
  */
 export function xresume(frame: Frame<unknown>, value?: unknown): void {
-  checkFrame(frame, "xresume").resume(value);
+  if (!(frame instanceof Frame)) checkFrame(frame, "xresume");
+  frame.resume(value);
 }
 
 /** Suspends the current coroutine until `xresume`, and gives what that brought. */
@@ -132,11 +148,24 @@ export function xsuspendBlock(block: (frame: Frame<unknown>) => void): Operation
   return blockSuspendOperation(block);
 }
 
-/** The coroutine that runs right now. @throws Error outside of any coroutine. */
-export function xframe(): Frame<unknown> {
+/**
+ * The coroutine that runs right now. `S` is what its `storage` holds: that is known where it was spawned, not here, so it is taken on trust,
+ * as zigcoro's `getStorage(T)` does. Where a body may be spawned by anybody, a `Local` is the checked way.
+ *
+ * @example
+ * ```ts
+ * function* count() {
+ *   xframe<{ calls: number }>().storage.calls++;
+ * }
+ * const frame = xasync(count, [], { storage: { calls: 0 } });
+ * console.log(frame.storage.calls); // 1
+ * ```
+ * @throws Error outside of any coroutine.
+ */
+export function xframe<S = unknown>(): Frame<unknown, S> {
   const frame = currentFrame();
   if (frame === undefined) throw new MisuseError("xframe was called outside of any coroutine");
-  return frame;
+  return frame as Frame<unknown, S>;
 }
 
 /** Whether a coroutine runs right now. */

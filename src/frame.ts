@@ -7,7 +7,7 @@
 import { parked } from "./code.ts";
 import { Cancelled, MisuseError } from "./error.ts";
 import { type Values, valuesOutside } from "./local.ts";
-import { Operation, type Suspended } from "./operation.ts";
+import { give, Operation, type Suspended } from "./operation.ts";
 import { operationBudget, poke, ready, state } from "./scheduler.ts";
 import { addTrace } from "./trace.ts";
 import { type Wait, WaitList } from "./wait.ts";
@@ -48,16 +48,20 @@ interface Lineage {
 const observed = 1;
 const failed = 2;
 const cancelAsked = 4;
-const suspended = 8;
-const done = 16;
+export const suspended = 8;
+export const done = 16;
 /** From here on `flags` counts who awaits its result. */
 const awaiter = 32;
 
-/** A coroutine. As an operation it is the wait for the coroutine's end: `yield* frame`, `await frame`. */
-export abstract class Frame<T> extends Operation<T> {
+/**
+ * A coroutine. As an operation it is the wait for the coroutine's end: `yield* frame`, `await frame`.
+ *
+ * `T` is what it returns, `S` what its `storage` holds: the type of `xasync`'s option of that name.
+ */
+export abstract class Frame<T, S = unknown> extends Operation<T> {
   /** Shown in errors and reports. */
   readonly name: string;
-  private flags = 0;
+  protected flags = 0;
   /** What its operation keeps; in the end the result or the error. */
   payload: unknown = undefined;
   private lineage: Lineage | undefined;
@@ -77,10 +81,6 @@ export abstract class Frame<T> extends Operation<T> {
   protected set where(where: "active" | "suspended") {
     if (where === "suspended") this.flags |= suspended;
     else this.flags &= ~suspended;
-  }
-
-  protected get where(): Status {
-    return this.status;
   }
 
   /** The name of the coroutine that spawned it. */
@@ -119,12 +119,12 @@ export abstract class Frame<T> extends Operation<T> {
     return this.extras;
   }
 
-  /** For the program's own use, as zigcoro's coroutine storage. */
-  get storage(): unknown {
-    return this.extras?.storage;
+  /** For the program's own use, as zigcoro's coroutine storage: `xasync(body, args, { storage })` sets it before the body runs. */
+  get storage(): S {
+    return this.extras?.storage as S;
   }
 
-  set storage(value: unknown) {
+  set storage(value: S) {
     this.more.storage = value;
   }
 
@@ -255,7 +255,7 @@ export abstract class Frame<T> extends Operation<T> {
     const isSimple = frame !== undefined && frame.cancelRequest === undefined && frame.waiting === undefined && state.budget > 0;
     if (!isSimple || (this.flags & (done | failed)) !== done) return super.next();
     state.budget--;
-    return { done: true, value: this.payload };
+    return give(this.payload);
   }
 
   addWaiter(wait: Wait): number {

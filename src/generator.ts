@@ -4,19 +4,21 @@
 // It runs in the async context that it was started in (AsyncLocalStorage), whoever resumes it. The snapshot is taken once, at its first
 // suspend: one at each suspend would cost as much as the switch itself, so what `enterWith` enters lasts until the next suspend.
 
+import * as jsc from "bun:jsc";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { show } from "./check.ts";
 import type { Cancelled } from "./error.ts";
-import { type Coroutine, Frame } from "./frame.ts";
+import { type Coroutine, done, Frame, suspended } from "./frame.ts";
 import { release } from "./native/env.ts";
-import { Operation } from "./operation.ts";
+import { given, Operation } from "./operation.ts";
 import { operationBudget, type Running, ready, state, turns } from "./scheduler.ts";
 import type { Wait, WaitList } from "./wait.ts";
 
 type Context = (run: () => void) => void;
 
 export class GeneratorFrame<T> extends Frame<T> implements Running {
-  // Many live at once: with one field more each would take 64 bytes more.
+  // Many live at once: with one field more each would take 64 bytes more. `group` is the prototype's, see below.
+  declare readonly group: undefined;
   token = -1;
   endStatus = 0;
   endValue = 0;
@@ -37,10 +39,6 @@ export class GeneratorFrame<T> extends Frame<T> implements Running {
     this.body = body;
   }
 
-  get group(): undefined {
-    return undefined;
-  }
-
   /** Suspended directly, it is its own wait. */
   override get suspendedWait(): Wait | undefined {
     return this.waiting !== undefined && this.payload === this ? this : super.suspendedWait;
@@ -56,14 +54,21 @@ export class GeneratorFrame<T> extends Frame<T> implements Running {
     this.body = body as Coroutine<unknown>;
   }
 
+  // What is rare is not in the functions that are not: the compiler then puts those in line.
+
   /** Runs until the next suspend. */
   step(): void {
     const outer = state.current;
     state.current = this;
-    this.where = "active";
+    this.flags &= ~suspended;
     while (this.resumeBody());
+    given.value = undefined;
     state.current = outer;
-    if (this.status === "done") return;
+    if (this.context === undefined || state.after !== undefined) this.afterStep();
+  }
+
+  private afterStep(): void {
+    if ((this.flags & done) !== 0) return;
     this.context ??= AsyncLocalStorage.snapshot() as Context;
     const { after } = state;
     if (after === undefined) return;
@@ -77,13 +82,27 @@ export class GeneratorFrame<T> extends Frame<T> implements Running {
     let result: IteratorResult<unknown, unknown>;
     try {
       result = body.next();
-      while (!result.done && this.waiting === undefined && this.body === body) result = body.throw(misuse(this.name, result.value));
     } catch (error) {
       return this.leave(turns.threw, error);
     }
-    if (result.done) return this.leave(turns.returned, result.value);
-    if (this.body !== body) return true;
-    this.where = "suspended";
+    if (result.done || this.waiting === undefined || this.body !== body) return this.changed(body, result);
+    this.flags |= suspended;
+    return false;
+  }
+
+  /** `body` has returned, entered another generator, or yielded something of its own, which it is told. */
+  private changed(body: Coroutine<unknown>, first: IteratorResult<unknown, unknown>): boolean {
+    for (let result = first; ; ) {
+      if (result.done) return this.leave(turns.returned, result.value);
+      if (this.body !== body) return true;
+      if (this.waiting !== undefined) break;
+      try {
+        result = body.throw(misuse(this.name, result.value));
+      } catch (error) {
+        return this.leave(turns.threw, error);
+      }
+    }
+    this.flags |= suspended;
     return false;
   }
 
@@ -105,6 +124,10 @@ export class GeneratorFrame<T> extends Frame<T> implements Running {
   complete(status: number, value: number): void {
     this.endStatus = status;
     this.endValue = value;
+    this.stepInContext();
+  }
+
+  private stepInContext(): void {
     state.budget = operationBudget;
     next = this as GeneratorFrame<unknown>;
     (this.context as Context)(runStep);
@@ -115,14 +138,14 @@ export class GeneratorFrame<T> extends Frame<T> implements Running {
       super.resume(value);
       return;
     }
-    if (!state.driving) state.budget = operationBudget;
     this.payload = value;
-    this.complete(0, 0);
+    this.endStatus = 0;
+    this.stepInContext();
   }
 
   protected override deliverCancel(error: Cancelled): void {
     this.cancelRequest = error;
-    if (this.where === "suspended" && this.waiting?.takeBack(this, error.cause)) {
+    if ((this.flags & suspended) !== 0 && this.waiting?.takeBack(this, error.cause)) {
       this.turn = turns.takenBack;
       ready(this, 0, 0);
     }
@@ -136,6 +159,13 @@ export class GeneratorFrame<T> extends Frame<T> implements Running {
     return this.waiting?.waitsFor(this) ?? [];
   }
 }
+
+// A getter would take longer than all else that a hand-over does.
+Object.defineProperty(GeneratorFrame.prototype, "group", { value: undefined, writable: true });
+
+// Inside of a loop that resumes, there is no room left to put the call of the context in line, which then takes 10 ns more.
+// The types do not know this function, and there may be none one day.
+(jsc as { noInline?: (code: object) => void }).noInline?.(GeneratorFrame.prototype.resume);
 
 /** The frame that `runStep` is for: an argument would make the snapshot's call twice as dear. */
 let next: GeneratorFrame<unknown>;

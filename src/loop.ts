@@ -53,7 +53,10 @@ export function runOwner<T>(loop: Loop, main: (...args: never[]) => unknown, arg
   checkFunction(main, "asyncio.run: main");
   if (state.driving || currentFrame() !== undefined)
     throw new MisuseError("asyncio.run cannot be called inside a coroutine: the loop runs already; write yield*");
-  const frame = xasync(main as (...args: readonly unknown[]) => Coroutine<T>, args, { name: options.name ?? (main.name || "main") });
+  const frame = xasync(main as (...args: readonly unknown[]) => Coroutine<T>, args, {
+    ...options,
+    name: options.name ?? (main.name || "main"),
+  });
   // It is awaited here: a failure is ours to throw.
   frame.then(undefined, () => {});
   const ended = drive(() => frame.status === "done", drainMicrotasks);

@@ -84,11 +84,11 @@ export class NativeFrame extends Frame<number> implements Wait {
   }
 
   override get isResumable(): boolean {
-    return this.where === "suspended" && library.zc_frame_is_resumable(env, this.#handle) === 1;
+    return this.status === "suspended" && library.zc_frame_is_resumable(env, this.#handle) === 1;
   }
 
   override resume(value: unknown): void {
-    if (this.where !== "suspended") throw this.cannotResume();
+    if (this.status !== "suspended") throw this.cannotResume();
     if (value !== undefined && typeof value !== "number") {
       throw new TypeError(`xresume: a native body takes a number, got ${show(value)}`);
     }

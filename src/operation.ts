@@ -101,7 +101,7 @@ export abstract class Operation<T> implements PromiseLike<T> {
       frame.waiting = this;
       return suspend;
     }
-    if (--state.budget >= 0) return { done: true, value: this.finish(status, 0, frame) };
+    if (--state.budget >= 0) return give(this.finish(status, 0, frame));
     // It ended at once, but the others have waited long enough: to the end of the queue, with the result.
     frame.waiting = this;
     ready(frame, status, 0);
@@ -128,7 +128,7 @@ export abstract class Operation<T> implements PromiseLike<T> {
       this.forget(frame);
       throw takeCancel(frame);
     }
-    return { done: true, value: this.finish(status, value, frame) };
+    return give(this.finish(status, value, frame));
   }
 
   // biome-ignore lint/suspicious/noThenProperty: operations are awaitable by design
@@ -153,6 +153,15 @@ export function reportFailure(run: () => unknown): void {
 }
 
 export const suspend: IteratorResult<undefined, unknown> = { done: false, value: undefined };
+
+/** What `yield*` gets in place of a new object each time: it reads the value at once. The driver empties it when a coroutine has run. */
+export const given: { readonly done: true; value: unknown } = { done: true, value: undefined };
+
+/** Ends a `yield*` with `value`. */
+export function give(value: unknown): IteratorResult<undefined, unknown> {
+  given.value = value;
+  return given;
+}
 
 export function takeCancel(frame: Running): Error {
   const error = frame.cancelRequest as Error;

@@ -26,8 +26,11 @@ const opened = new WeakSet<MessagePort>();
  * `capacity` of them wait for a receiver. Each arrives once, at one of those who receive, on whichever thread.
  *
  * The thread that made it is the channel's home: it keeps the messages, and answers the others when its event loop comes round, so it
- * should not be the one that computes for long, and nothing moves while it is in owner mode (`asyncio.run`). When it ends, the channel
- * is closed for all, and what was buffered is gone.
+ * should not be the one that computes for long. When it ends, the channel is closed for all, and what was buffered is gone. Nothing comes
+ * from other threads while a thread is in owner mode (`asyncio.run`): there Bun's loop, which brings it, stands still.
+ *
+ * A thread that sends one message after another is lent up to half of the capacity, so that it need not wait for an answer each time. It
+ * gives that back when it has not sent for some milliseconds, or when another wants to send; both wait for its event loop.
  *
  * Any other thread may be terminated at any time. What it had sent (the send had ended) arrives; a message on its way to it that no
  * receive there had ended with is the first again; messages that it had received are its own. A send or receive that is cancelled has
@@ -65,7 +68,8 @@ export class SharedChannel<T> {
   /** Opens the channel that a handle from another thread leads to. A handle opens once. @throws TypeError */
   static from<T>(handle: SharedChannelHandle): SharedChannel<T> {
     const { port, name, capacity } = (handle ?? {}) as Partial<SharedChannelHandle>;
-    if (!(port instanceof MessagePort) || typeof name !== "string" || !(Number.isInteger(capacity) && (capacity as number) > 0)) {
+    const isCapacity = Number.isInteger(capacity) && (capacity as number) > 0 && (capacity as number) <= maxCapacity;
+    if (!(port instanceof MessagePort) || typeof name !== "string" || !isCapacity) {
       throw new TypeError(`SharedChannel.from: handle must be what SharedChannel.handle() gave, got ${show(handle)}`);
     }
     if (opened.has(port)) throw new TypeError(`SharedChannel.from: this handle of channel "${name}" was opened before; make one for each`);

@@ -1,9 +1,11 @@
 // SharedHome: a shared channel on the thread that made it, which decides everything; shared-port.ts tells what others ask and get told.
 //
 // Invariants:
-//  * Of `capacity` messages each is in the buffer, or room is kept for it (`#granted`). Who waits to send waits only while there is
-//    no room and the channel is open; who waits to receive only while the buffer is empty. A buffer is longer than its capacity only by
-//    what was put back.
+//  * Of `capacity` messages each is in the buffer, or room is kept for it (`#granted`; what guests were lent is a part of that). Who waits
+//    to send waits only while there is no room and the channel is open; who waits to receive only while the buffer is empty. A buffer is
+//    longer than its capacity only by what was put back.
+//  * Nobody is lent room while somebody waits to send, and who waits for room that was lent has it recalled. A `trySend` waits for that,
+//    too: it is refused when there is no room and nothing is lent any more.
 //  * A message is in one place: the buffer, or with whoever it was handed to (`#handed`), and nowhere once that has taken it.
 //  * Room and messages of a guest whose thread has ended are free again, the messages before all others.
 //  * The end is told when the channel is closed and nothing can come any more: nothing buffered, granted or handed.
@@ -12,10 +14,15 @@ import { closed, parked } from "./code.ts";
 import { Deque } from "./deque.ts";
 import { places } from "./queue.ts";
 import { ready } from "./scheduler.ts";
-import { type Answer, type Ask, asks, notice, notices, refused, type Side } from "./shared-port.ts";
-import { PlainWait, type Wait, WaitList } from "./wait.ts";
+import { notice, notices, refused, type Side } from "./shared-port.ts";
+import { type Home, Remote, Visit } from "./shared-remote.ts";
+import { type Wait, WaitList } from "./wait.ts";
 
-export class SharedHome<T> implements Side<T> {
+/** Guests keep no more of the room than this part of it, each. */
+const lendable = 2;
+const maxLent = 1024;
+
+export class SharedHome<T> implements Side<T>, Home<T> {
   readonly name: string;
   readonly capacity: number;
   readonly dead = false;
@@ -27,7 +34,9 @@ export class SharedHome<T> implements Side<T> {
   #handed = 0;
   readonly #senders = new WaitList();
   readonly #receivers = new WaitList();
-  readonly #guests = new Set<Guest<T>>();
+  readonly #guests = new Set<Remote<T>>();
+  /** Those of `#senders` that would rather be refused than wait. */
+  readonly #tries = new Set<Wait>();
   /** Waits of this thread that are in a list: as long as there is one, the ports keep the process alive. */
   #waiting = 0;
 
@@ -43,7 +52,12 @@ export class SharedHome<T> implements Side<T> {
       this.#granted++;
       return 0;
     }
-    return waits ? this.#park(wait, this.#senders) : refused;
+    if (waits || (this.#lent && this.#senders.head === undefined)) {
+      if (!waits) this.#tries.add(wait);
+      for (const guest of this.#guests) guest.recall();
+      return this.#park(wait, this.#senders);
+    }
+    return refused;
   }
 
   commit(_wait: Wait, value: T, transfer: ArrayBuffer[]): void {
@@ -51,7 +65,7 @@ export class SharedHome<T> implements Side<T> {
     try {
       copy = structuredClone(value, { transfer });
     } catch (error) {
-      this.release();
+      this.release(1);
       throw error;
     }
     this.arrived(copy);
@@ -64,10 +78,20 @@ export class SharedHome<T> implements Side<T> {
     this.#settle();
   }
 
-  /** The room that was kept for a send is not needed. */
-  release(): void {
-    this.#granted--;
+  /** Room that was kept is not needed. */
+  release(count: number): void {
+    this.#granted -= count;
     this.#settle();
+  }
+
+  lend(guest: Remote<T>): number {
+    if (this.closed || this.#senders.head !== undefined) return 0;
+    const most = Math.min(Math.floor(this.capacity / lendable), maxLent);
+    const count = Math.min(most - guest.lent, this.capacity - this.#buffer.length - this.#granted);
+    // A little each time would be as many posts as questions are.
+    if (count < 2 || count * 2 < most) return 0;
+    this.#granted += count;
+    return count;
   }
 
   askRecv(wait: Wait, max: number, waits: boolean): number {
@@ -108,6 +132,7 @@ export class SharedHome<T> implements Side<T> {
   takeBack(wait: Wait): boolean {
     if (!this.#senders.remove(wait) && !this.#receivers.remove(wait)) return false;
     wait.payload = undefined;
+    this.#tries.delete(wait);
     this.#leave(wait);
     return true;
   }
@@ -136,21 +161,28 @@ export class SharedHome<T> implements Side<T> {
   }
 
   welcome(port: MessagePort): void {
-    const guest = new Guest<T>(this, port);
+    const guest = new Remote<T>(this, port);
     this.#guests.add(guest);
     if (this.#waiting > 0) port.ref();
     if (this.closed) guest.post([notice, this.#isDrained ? notices.finished : notices.closed]);
   }
 
-  /** The port of `guest` is closed. Backwards, so that the messages which were handed over first are the first again. */
-  left(guest: Guest<T>, visits: Wait[]): void {
+  /** Backwards, so that the messages which were handed over first are the first again. */
+  left(guest: Remote<T>, visits: Visit[]): void {
     this.#guests.delete(guest);
+    this.#granted -= guest.lent;
     for (const visit of visits.reverse()) if (!this.takeBack(visit)) this.#undo(visit);
     this.#settle();
   }
 
   get #hasRoom(): boolean {
     return this.#buffer.length + this.#granted < this.capacity;
+  }
+
+  /** Whether anybody keeps room without having asked. */
+  get #lent(): boolean {
+    for (const guest of this.#guests) if (guest.lent > 0) return true;
+    return false;
   }
 
   get #isDrained(): boolean {
@@ -169,6 +201,7 @@ export class SharedHome<T> implements Side<T> {
   }
 
   #tell(wait: Wait, status: number): void {
+    this.#tries.delete(wait);
     this.#leave(wait);
     if (wait instanceof Visit) wait.complete(status);
     else ready(wait, status, 0);
@@ -196,6 +229,9 @@ export class SharedHome<T> implements Side<T> {
       this.#granted++;
       this.#tell(wait, 0);
     }
+    if (this.#tries.size > 0 && !this.#lent) {
+      for (const wait of [...this.#tries]) if (this.#senders.remove(wait)) this.#tell(wait, refused);
+    }
     if (!this.#isDrained) return;
     for (let wait = this.#receivers.shift(); wait !== undefined; wait = this.#receivers.shift()) this.#tell(wait, closed);
     for (const guest of this.#guests) guest.post([notice, notices.finished]);
@@ -204,83 +240,5 @@ export class SharedHome<T> implements Side<T> {
   /** Who waits here, of this thread, for reports. */
   *waiting(): Generator<Wait, void, undefined> {
     for (const list of [this.#senders, this.#receivers]) for (const wait of list) if (!(wait instanceof Visit)) yield wait;
-  }
-}
-
-/** A question of a guest, from when it came until the guest has done its second step. */
-class Visit extends PlainWait {
-  readonly #guest: Guest<unknown>;
-  readonly id: number;
-
-  constructor(guest: Guest<unknown>, id: number) {
-    super();
-    this.#guest = guest;
-    this.id = id;
-  }
-
-  override complete(status: number): void {
-    this.#guest.answer(this, status);
-  }
-}
-
-/** Another thread, as the home sees it. */
-class Guest<T> {
-  readonly port: MessagePort;
-  readonly #home: SharedHome<T>;
-  readonly #visits = new Map<number, Visit>();
-  #finished = false;
-
-  constructor(home: SharedHome<T>, port: MessagePort) {
-    this.#home = home;
-    this.port = port;
-    port.addEventListener("close", () => this.#leave());
-    port.onmessage = (event: { data: Ask }) => this.#asked(...event.data);
-    port.unref();
-  }
-
-  post(answer: Answer): void {
-    if (this.#finished) return;
-    this.#finished = answer[0] === notice && answer[1] === notices.finished;
-    this.port.postMessage(answer);
-  }
-
-  answer(visit: Visit, status: number): void {
-    if (status === 0) this.post([visit.id, 0, visit.payload as unknown[]]);
-    else {
-      this.#visits.delete(visit.id);
-      this.post([visit.id, status]);
-    }
-  }
-
-  #asked(ask: number, id: number, argument?: unknown): void {
-    const home = this.#home;
-    if (ask <= asks.tryRecv) this.#begin(ask, id, argument as number);
-    else if (ask === asks.putBack) home.putBack(argument as T[]);
-    else if (ask === asks.close) home.close();
-    else if (ask === asks.join) home.welcome(argument as MessagePort);
-    else this.#end(ask, id, argument as T);
-  }
-
-  #begin(ask: number, id: number, max: number): void {
-    const visit = new Visit(this, id);
-    this.#visits.set(id, visit);
-    const status = ask <= asks.trySend ? this.#home.askSend(visit, ask === asks.send) : this.#home.askRecv(visit, max, ask === asks.recv);
-    if (status !== parked) this.answer(visit, status);
-  }
-
-  #end(ask: number, id: number, value: T): void {
-    const visit = this.#visits.get(id);
-    // What was dropped while it ended for another reason.
-    if (visit === undefined) return;
-    this.#visits.delete(id);
-    if (ask === asks.commit) this.#home.arrived(value);
-    else if (ask === asks.taken) this.#home.take(visit);
-    else if (!this.#home.takeBack(visit)) this.#home.drop(visit);
-  }
-
-  #leave(): void {
-    const visits = [...this.#visits.values()];
-    this.#visits.clear();
-    this.#home.left(this, visits);
   }
 }

@@ -9,22 +9,57 @@
 //   receive   guest: recv id, max  home: id, 0, values (and keeps them, too)  guest: taken id            or   drop id
 // The operation has ended with the second post of the guest, before its coroutine goes on. `drop` is right at any time after the
 // question, also when an answer is on its way.
+//
+// Who sends one message after another is lent room, and has not to wait for an answer each time:
+//   home: lent n (room for n is kept)      guest: commit 0, value    up to n times       guest: refund what it does not need
+// That room is nobody else's meanwhile, so it goes back soon: when the guest has not sent for a moment, when the channel is closed, and
+// when the home recalls it because somebody else waits for room.
 
 import type { Wait } from "./wait.ts";
 
-/** What guests post: a triple of one of these, the id of a question, and what belongs to it. */
-export const asks = { send: 0, trySend: 1, recv: 2, tryRecv: 3, drop: 4, commit: 5, taken: 6, putBack: 7, close: 8, join: 9 } as const;
+/** What guests post: a triple of one of these, the id of a question (from 1; 0 when there is none), and what belongs to it. */
+export const asks = {
+  send: 0,
+  trySend: 1,
+  recv: 2,
+  tryRecv: 3,
+  drop: 4,
+  commit: 5,
+  taken: 6,
+  putBack: 7,
+  close: 8,
+  join: 9,
+  refund: 10,
+} as const;
 
 export type Ask = readonly [ask: number, id: number, argument?: unknown];
+
+/** Whether `data` looks like what a guest posts; what belongs to it is still to be checked. */
+export function isAsk(data: unknown): data is Ask {
+  if (!Array.isArray(data)) return false;
+  const [ask, id] = data;
+  return Number.isInteger(ask) && ask >= 0 && ask <= asks.refund && Number.isInteger(id) && id >= 0;
+}
+
+/** A number of messages. */
+export function isCount(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) > 0;
+}
 
 /** What the home posts: the id of a question, its status, and the values that were handed over. */
 export type Answer = readonly [id: number, status: number, values?: unknown[]];
 
+export function isAnswer(data: unknown): data is Answer {
+  if (!Array.isArray(data)) return false;
+  const [id, status, values] = data;
+  return Number.isInteger(id) && Number.isInteger(status) && (values === undefined || Array.isArray(values));
+}
+
 /** In place of an id: the home tells something of its own. */
 export const notice = -1;
 
-/** Statuses of notices: no more sends; and nothing left to receive either. */
-export const notices = { closed: 0, finished: 1 } as const;
+/** Statuses of notices: no more sends; nothing left to receive either; room (its value) is lent; and is wanted back. */
+export const notices = { closed: 0, finished: 1, lent: 2, recalled: 3 } as const;
 
 /** How an operation ends that does not wait, and would have to. */
 export const refused = 1;

@@ -6,6 +6,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { type Cancelled, recordsPlaces } from "./error.ts";
 import { asyncCurrent, type Coroutine, Frame } from "./frame.ts";
 import { GeneratorFrame } from "./generator.ts";
+import { Operation } from "./operation.ts";
 import { type AsyncOwner, asyncOwner, type PromiseWait } from "./promise.ts";
 import { operationBudget, poke, state } from "./scheduler.ts";
 import { callSite } from "./trace.ts";
@@ -26,12 +27,15 @@ class AsyncFrame<T> extends Frame<T> implements AsyncOwner {
     let result: unknown;
     try {
       result = asyncFrames.run(this as AsyncFrame<unknown>, body);
+      // It waits on behalf of this one, which a cancel must find.
+      if (result instanceof Operation) asyncFrames.run(this as AsyncFrame<unknown>, () => this.#adopt(result as Operation<T>));
     } catch (error) {
       this.fail(error);
       return;
     } finally {
       state.current = outer;
     }
+    if (result instanceof Operation) return;
     if (isGenerator(result)) return result as Coroutine<T>;
     if (isThenable(result)) this.#adopt(result as PromiseLike<T>);
     else this.succeed(result as T);
@@ -70,7 +74,13 @@ const GeneratorFunction = Object.getPrototypeOf(function* () {}).constructor;
 export type Prepare = (frame: Frame<unknown>) => void;
 
 /** Makes the frame for a body and runs it to its first suspend. */
-export function startFrame<T>(body: (...args: never[]) => unknown, args: readonly unknown[], name: string, prepare?: Prepare): Frame<T> {
+export function startFrame<T>(
+  body: (...args: never[]) => unknown,
+  args: readonly unknown[],
+  name: string,
+  prepare?: Prepare,
+  storage?: unknown,
+): Frame<T> {
   const call = body as (...args: readonly unknown[]) => unknown;
   if (body instanceof GeneratorFunction) {
     let generator: Coroutine<T>;
@@ -80,23 +90,26 @@ export function startFrame<T>(body: (...args: never[]) => unknown, args: readonl
     } catch (error) {
       // Of the parameters' default values: the body itself has not begun.
       const frame = new AsyncFrame<T>(name);
+      if (storage !== undefined) frame.storage = storage;
       prepare?.(frame as Frame<unknown>);
       return frame.failed(error);
     }
-    return startGenerator(generator, name, prepare);
+    return startGenerator(generator, name, prepare, storage);
   }
   const frame = new AsyncFrame<T>(name);
+  if (storage !== undefined) frame.storage = storage;
   if (recordsPlaces) noteSite(frame);
   const generator = frame.run(() => call(...args));
-  if (generator) return startGenerator(generator, name, prepare);
+  if (generator) return startGenerator(generator, name, prepare, frame.storage);
   prepare?.(frame as Frame<unknown>);
   if (state.submitted) poke();
   return frame;
 }
 
 /** Starts a generator that has not run yet. */
-export function startGenerator<T>(body: Coroutine<T>, name: string, prepare?: Prepare): Frame<T> {
+export function startGenerator<T>(body: Coroutine<T>, name: string, prepare?: Prepare, storage?: unknown): Frame<T> {
   const frame = new GeneratorFrame<T>(name, body);
+  if (storage !== undefined) frame.storage = storage;
   if (recordsPlaces) noteSite(frame);
   prepare?.(frame as Frame<unknown>);
   if (!state.driving) state.budget = operationBudget;

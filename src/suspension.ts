@@ -3,7 +3,7 @@
 import { parked } from "./code.ts";
 import { MisuseError } from "./error.ts";
 import { currentFrame, Frame } from "./frame.ts";
-import { Operation, suspend } from "./operation.ts";
+import { give, Operation, suspend } from "./operation.ts";
 import { state } from "./scheduler.ts";
 import type { Wait } from "./wait.ts";
 
@@ -52,7 +52,7 @@ class PlainSuspension extends Suspension {
     frame.waiting = undefined;
     const value = frame.payload;
     frame.payload = undefined;
-    return { done: true, value };
+    return give(value);
   }
 }
 

@@ -64,6 +64,7 @@ const entries: Record<string, Entry> = {
   "channel.ts forEach": { prelude: "const numbers = new Channel(2); numbers.trySend(1); numbers.close();" },
   "corot.ts CoroT": { prints: ["2 3 2 values"] },
   "coroutine.ts xasync": { isAsync: true, prints: ["42"] },
+  "coroutine.ts xframe": { prints: ["1"] },
   "coroutine.ts xsuspendSafe": { isAsync: true, prints: ["false"] },
   "coroutine.ts xsuspendBlock": {
     prelude: 'const readFile = (_name, told) => void setTimeout(() => told(null, "text"), 0);',

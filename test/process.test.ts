@@ -33,6 +33,7 @@ describe("a process ends by itself, and not before", () => {
     ["many rounds of parking", "done exit"],
     ["a server and its client", "echo exit"],
     ["a promise of Bun's that comes late", "came exit"],
+    ["what only Bun has in flight", "worker fetch child timer exit"],
     ["a suspended coroutine that a timer resumes", "resumed exit"],
   ];
   for (const backend of ["io_uring", "epoll"]) {
@@ -54,6 +55,8 @@ describe("what fails, shows", () => {
     ["an async failure that nobody awaits", 1, /RangeError: nobody saw this/],
     ["a failure in run", 1, /RangeError: main failed/],
     ["a deadlock in run", 1, /all coroutines are asleep\n {4}"boss" waits to receive from channel "results"\n/],
+    ["a deadlock in an awaited run", 1, /all coroutines are asleep\n {4}"boss" waits to receive from channel "results"\n/],
+    ["a deadlock in a Worker", 1, /all coroutines are asleep\n {4}"boss" waits to receive from channel "results"\n/],
     ["a deadlock in owner mode", 1, /all coroutines are asleep\n {4}"boss" waits to receive from channel "results"\n/],
     ["process.exit in the middle of IO", 7, /^$/],
     ["process.exit inside a coroutine", 7, /^$/],
@@ -101,6 +104,7 @@ describe("what fails, shows", () => {
     ["a failure at once that is awaited", "handled\n"],
     ["a cancelled coroutine that nobody awaits", "quiet\n"],
     ["a deadlock in run that is caught", 'Deadlock: all coroutines are asleep\n    "boss" waits to be resumed\n'],
+    ["a deadlock in an awaited run that is caught", 'Deadlock: all coroutines are asleep\n    "boss" waits to be resumed\n'.repeat(2)],
   ];
   for (const [name, out] of handled) {
     test(`${name} does not`, async () => {

@@ -17,6 +17,23 @@ describe("the promise", () => {
     expect(await run(() => asyncio.sleep(0))).toBeUndefined();
   });
 
+  test("is cancelled by a signal, with its reason", async () => {
+    const controller = new AbortController();
+    const running = rejected(run(() => asyncio.sleep(60_000), [], { signal: controller.signal }));
+    const generator = rejected(
+      run(
+        function* () {
+          yield* asyncio.sleep(60_000);
+        },
+        [],
+        { signal: AbortSignal.abort("before") },
+      ),
+    );
+    controller.abort("enough");
+    expect(await generator).toMatch(/^Cancelled: /);
+    expect(await running).toMatch(/^Cancelled: /);
+  });
+
   test("rejects with what main throws, at once and later", async () => {
     expect(
       await rejected(

@@ -16,27 +16,11 @@ import {
   xresume,
   xsuspend,
 } from "zigcoro";
+import { Random } from "./support/random.ts";
 
 const operations = Number(process.env.OPERATIONS ?? 1_000_000);
 const rounds = 20;
 const only = process.env.SEED === undefined ? undefined : Number(process.env.SEED);
-
-/** A small generator of random numbers (xorshift), so that a seed says it all. */
-class Random {
-  #state: number;
-  constructor(seed: number) {
-    this.#state = (seed + 1) * 0x9e3779b1;
-    for (let i = 0; i < 8; i++) this.below(2);
-  }
-  below(n: number): number {
-    let x = this.#state;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    this.#state = x;
-    return (x >>> 0) % n;
-  }
-}
 
 type Outcome = string;
 

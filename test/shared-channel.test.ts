@@ -4,6 +4,7 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   all,
+  asyncio,
   Cancelled,
   Channel,
   ChannelClosed,
@@ -175,28 +176,214 @@ describe("one sends, another receives", () => {
   });
 });
 
+/** Lets messages between sides arrive. */
+const turns = (count = 1) => sleep(count);
+
+/** A guest that is lent room: it has sent several messages one after another, which `home` has received. */
+async function lentPair(capacity: number): Promise<[home: SharedChannel<number>, guest: SharedChannel<number>]> {
+  const [home, guest] = pair<number>(capacity);
+  for (let i = 0; i < 6; i++) {
+    await guest.send(-1);
+    await home.recv();
+  }
+  return [home, guest];
+}
+
+describe("room that a sender was lent", () => {
+  test("is used without a question, and never more than there is", async () => {
+    const [home, guest] = await lentPair(8);
+    let sent = 0;
+    const sending = run(function* () {
+      for (let i = 0; i < 100; i++) {
+        yield* guest.send(i);
+        sent++;
+      }
+    });
+    // At once, in one go: nothing could have been asked.
+    expect(sent).toBeGreaterThan(1);
+    await turns(10);
+    expect(sent).toBe(8);
+    for (let i = 0; i < 100; i++) {
+      expect(await home.recv()).toBe(i);
+      expect(sent).toBeLessThanOrEqual(i + 1 + 8);
+    }
+    await sending;
+  });
+
+  test("is the home's again when that wants to send", async () => {
+    const [home, guest] = await lentPair(8);
+    for (let i = 0; i < 8; i++) expect(await home.trySend(i)).toBe(true);
+    expect(await home.trySend(8)).toBe(false);
+    expect(await guest.trySend(8)).toBe(false);
+    expect(await home.recvMany(9)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  test("is another guest's when that wants to send", async () => {
+    const [home] = await lentPair(8);
+    const other = SharedChannel.from<number>(home.handle());
+    await all(Array.from({ length: 8 }, (_, i) => other.send(i)));
+    expect(await other.trySend(8)).toBe(false);
+    expect(await home.recvMany(9)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  test("is not lost by a value that cannot be copied, by selects, or by the close", async () => {
+    const [home, guest] = await lentPair(8);
+    const wrong = guest as SharedChannel<unknown>;
+    for (let i = 0; i < 20; i++) expect(await failure(wrong.send(() => {}))).toMatchObject({ name: "DataCloneError" });
+    for (let i = 0; i < 20; i++) await select({ send: guest.send(i), other: new Channel<number>(1).send(0) });
+    let sent = 0;
+    while (await guest.trySend(100 + sent)) sent++;
+    guest.close();
+    let received = 0;
+    for await (const value of home) if (value >= 100) received++;
+    expect(received).toBe(sent);
+  });
+
+  test("is no reason to wait for the close of a channel that has ended", async () => {
+    const [home, guest] = await lentPair(8);
+    home.close();
+    expect(await home.recv()).toBeUndefined();
+    expect(await guest.recv()).toBeUndefined();
+    expect(await failure(guest.send(1))).toBeInstanceOf(ChannelClosed);
+  });
+});
+
+describe("what no side would say closes the port, and harms nobody", () => {
+  const junk: [string, unknown][] = [
+    ["no triple", "hello"],
+    ["nothing", undefined],
+    ["an object", { 0: 0, 1: 1, length: 2 }],
+    ["an empty array", []],
+    ["no such ask", [99, 1]],
+    ["a negative ask", [-1, 1]],
+    ["an ask that is no number", ["send", 1]],
+    ["a send without an id", [0, 0]],
+    ["a receive of no number", [2, 1, "all"]],
+    ["a receive of nothing", [2, 1, 0]],
+    ["a receive of half", [2, 1, 0.5]],
+    ["a message without room", [5, 7, "free"]],
+    ["a message into room that was not lent", [5, 0, "free"]],
+    ["taken without a receive", [6, 7]],
+    ["put back without a receive", [7, 0, ["free"]]],
+    ["put back of no values", [7, 0, 5]],
+    ["a join without a port", [9, 0, {}]],
+    ["a refund of nothing lent", [10, 0, 1]],
+    ["a refund of less than nothing", [10, 0, -1]],
+  ];
+  test.each(junk)("to the home: %s", async (_, data) => {
+    const home = new SharedChannel<string>(2, "pair");
+    const { port } = home.handle();
+    const closed = new Promise<void>((resolve) => port.addEventListener("close", () => resolve()));
+    port.postMessage([0, 1]); // a send that is granted room, which is free again
+    port.postMessage(data);
+    await closed;
+    const guest = SharedChannel.from<string>(home.handle());
+    for (const value of ["a", "b"]) expect(await guest.trySend(value)).toBe(true);
+    expect(await home.trySend("c")).toBe(false);
+    for (const value of ["a", "b"]) expect(await home.recv()).toBe(value);
+  });
+
+  test.each([
+    ["the id of a question that is open", [0, 1], [0, 1]],
+    ["a message for a receive", [2, 1, 1], [5, 1, "free"]],
+    ["a message before there is room", [0, 1], [0, 2], [0, 3], [5, 3, "free"]],
+    ["taken of a send", [0, 1], [6, 1]],
+    ["taken before there is a message", [2, 1, 1], [6, 1]],
+  ])("to the home: %s", async (_, ...messages) => {
+    const home = new SharedChannel<string>(2, "pair");
+    const { port } = home.handle();
+    const closed = new Promise<void>((resolve) => port.addEventListener("close", () => resolve()));
+    for (const message of messages) port.postMessage(message);
+    await closed;
+    for (const value of ["a", "b"]) expect(await home.trySend(value)).toBe(true);
+    expect(await home.trySend("c")).toBe(false);
+    expect(await home.recvMany(5)).toEqual(["a", "b"]);
+  });
+
+  test.each([
+    ["no triple", "hello"],
+    ["no numbers", ["1", 0]],
+    ["no values", [1, 0, "x"]],
+    ["no values for a receive", [1, 0]],
+    ["lent no number", [-1, 2, ["all"]]],
+    ["lent nothing", [-1, 2]],
+    ["lent less than nothing", [-1, 2, [-5]]],
+  ])("to a guest: %s", async (_, data) => {
+    const { port1, port2 } = new MessageChannel();
+    const guest = SharedChannel.from<number>({ port: port1, name: "strange", capacity: 1 });
+    const waiting = failure(guest.recv());
+    port2.postMessage(data);
+    expect(await waiting).toMatchObject({ name: "ChannelClosed" });
+    expect(guest.closed).toBe(true);
+    port2.close();
+  });
+});
+
+describe("owner mode", () => {
+  const loop = new asyncio.Loop();
+
+  test("a channel works among the coroutines of its home", () => {
+    const channel = new SharedChannel<number>(2);
+    const got = asyncio.run(loop, function* () {
+      const sender = xasync(function* () {
+        for (let i = 0; i < 100; i++) yield* channel.send(i);
+        channel.close();
+      });
+      const values: number[] = [];
+      yield* channel.forEach((value) => {
+        values.push(value);
+      });
+      yield* sender;
+      return values;
+    });
+    expect(got).toEqual(Array.from({ length: 100 }, (_, i) => i));
+  });
+
+  test("what only another thread could end is a deadlock there, and goes on in guest mode", async () => {
+    const [home, guest] = pair<number>(1);
+    let got: number | undefined;
+    expect(() =>
+      asyncio.run(loop, function* main() {
+        got = yield* guest.recv();
+      }),
+    ).toThrow(/all coroutines are asleep\n.*"main" waits to receive from channel "pair"/);
+    await home.send(7);
+    while (got === undefined) await turns();
+    expect(got).toBe(7);
+  });
+
+  test("other waits may win, and nothing is lost", async () => {
+    const [home, guest] = pair<number>(1);
+    await home.send(1);
+    const winner = asyncio.run(loop, () => select({ far: guest.recv(), timer: sleep(5) }) as never) as unknown as { key: string };
+    expect(winner.key).toBe("timer");
+    expect(await guest.recv()).toBe(1);
+  });
+});
+
 // Senders and receivers on three sides, each operation with a timeout, a cancel or a select that may win over it. What was sent (the send
-// ended) is received once, and nothing else is.
+// ended) is received once, and nothing else is. Where one alone receives, it has what each sender sent in that order.
 describe("cancels, timeouts and selects lose and duplicate nothing", () => {
   const only = process.env.SEED === undefined ? undefined : Number(process.env.SEED);
-  for (let seed = 0; seed < 20; seed++) {
+  for (let seed = 0; seed < 24; seed++) {
     if (only !== undefined && only !== seed) continue;
     test(`300 messages (SEED=${seed})`, async () => {
       const random = new Random(seed);
-      const home = new SharedChannel<number>(1 + random.below(4));
+      const home = new SharedChannel<number>(1 + random.below(random.below(2) === 0 ? 4 : 16));
       const channels = [home, SharedChannel.from<number>(home.handle()), SharedChannel.from<number>(home.handle())];
       const sent: number[] = [];
       const received: number[] = [];
 
       /** Whether `operation` has ended: tried in a way that may take it back. */
       const attempt = async <T>(operation: Operation<T>): Promise<{ value: T } | undefined> => {
-        const how = random.below(3);
+        const how = random.below(4);
         try {
           if (how === 0) return { value: await withTimeout(random.below(3) / 10, operation) };
           if (how === 1) {
             const winner = await select({ operation, sleep: sleep(random.below(3) / 10) });
             return winner.key === "operation" ? { value: winner.value as T } : undefined;
           }
+          if (how === 2) return { value: await operation };
           let result: { value: T } | undefined;
           const frame = xasync(function* () {
             result = { value: yield* operation };
@@ -226,11 +413,16 @@ describe("cancels, timeouts and selects lose and duplicate nothing", () => {
           received.push(...values);
         }
       };
-      const receivers = Promise.all(channels.map(receiver));
+      const alone = seed % 2 === 0 ? random.below(3) : undefined;
+      const receivers = Promise.all(channels.filter((_, i) => alone === undefined || i === alone).map(receiver));
       await Promise.all(channels.map((channel, i) => sender(channel, i * 100)));
       home.close();
       await receivers;
       const expected = Array.from({ length: 300 }, (_, i) => i);
+      if (alone !== undefined) {
+        const bySender = [0, 1, 2].flatMap((i) => received.filter((value) => Math.floor(value / 100) === i));
+        expect({ seed, bySender }).toEqual({ seed, bySender: expected });
+      }
       expect({ seed, sent: sent.sort((a, b) => a - b) }).toEqual({ seed, sent: expected });
       expect({ seed, received: received.sort((a, b) => a - b) }).toEqual({ seed, received: expected });
     });
@@ -301,35 +493,44 @@ describe("between threads", () => {
     expect(got).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
-  test("what a Worker had sent arrives, and the room that it had been granted is free again", async () => {
-    const channel = new SharedChannel<number>(2);
-    const producer = helper("produce", [channel], { total: 1000 });
-    for (let i = 0; i < 100; i++) expect(await channel.recv()).toBe(i);
+  // With room for 64 it is lent some of that, too.
+  test.each([2, 64])("what a Worker had sent arrives, and the room that it had is free again (capacity %d)", async (capacity) => {
+    const channel = new SharedChannel<number>(capacity);
+    const producer = helper("produce", [channel], { total: 100_000 });
+    for (let i = 0; i < 500; i++) expect(await channel.recv()).toBe(i);
     producer.worker.terminate();
     await producer.ended;
-    let next = 100;
+    let next = 500;
     for (let n = await channel.tryRecv(); n !== undefined; n = await channel.tryRecv()) expect(n).toBe(next++);
     expect(next).toBeGreaterThanOrEqual(Atomics.load(producer.counts, 0));
     const granted = helper("is granted a send", [channel]);
     await granted.next();
     granted.worker.terminate();
     await granted.ended;
-    for (let i = 0; i < 2; i++) await channel.send(i);
-    expect(await channel.trySend(3)).toBe(false);
+    for (let i = 0; i < capacity; i++) await channel.send(i);
+    expect(await channel.trySend(-1)).toBe(false);
   });
 });
 
 describe("a process ends by itself, and not before", () => {
-  test.each(["opened and left alone", "waits for a Worker", "a receive for ever", "a Worker that waits"])("%s", async (name) => {
+  const names = [
+    "opened and left alone",
+    "waits for a Worker",
+    "a receive for ever",
+    "a receive whose only sender has ended",
+    "a Worker that waits",
+  ];
+  test.each(names)("%s", async (name) => {
     const expected: Record<string, object> = {
       "opened and left alone": { code: 0, out: "opened\n" },
       "waits for a Worker": { code: 0, out: "0\n1\n2\n" },
       "a receive for ever": { code: 1, out: "" },
+      "a receive whose only sender has ended": { code: 1, out: "0\n1\n" },
       "a Worker that waits": { code: 0, out: "undefined\n" },
     };
     const ended = await runFixture("shared-ends.ts", [name]);
     expect(ended).toMatchObject({ ...expected[name], signal: null });
-    if (name === "a receive for ever")
+    if (name.startsWith("a receive"))
       expect(ended.err).toMatch(/all coroutines are asleep\n.*"main" waits to receive from channel "quiet"/);
   });
 });

@@ -23,6 +23,8 @@ import {
   run,
   Semaphore,
   type Settled,
+  SharedChannel,
+  type SharedChannelHandle,
   scope,
   select,
   shield,
@@ -33,6 +35,7 @@ import {
   xasync,
   xawait,
   xawaitAsReady,
+  xframe,
   xsuspend,
 } from "zigcoro";
 
@@ -65,6 +68,19 @@ export function* operators(): Coroutine<void> {
   is<unknown>()(yield* xsuspend());
   is<void>()(yield* sleep(1));
 
+  // Storage has the type of what it begins with, and is unknown where nobody says what it is.
+  const counting = xasync(numbers, [1], { storage: { calls: 0 } });
+  is<Frame<number, { calls: number }>>()(counting);
+  is<number>()(counting.storage.calls);
+  is<unknown>()(xasync(numbers, [1]).storage);
+  is<Frame<string, string[]>>()(xasync(text, [], { storage: [""] }));
+  is<Frame<string, number>>()(spawn(() => "", [], { storage: 1 }));
+  is<Frame<unknown, { calls: number }>>()(xframe<{ calls: number }>());
+  is<unknown>()(xframe().storage);
+  const any_: Frame<unknown> = counting;
+  is<unknown>()(any_.storage);
+  is<Operation<number>>()(xawait(counting));
+
   // Channels.
   const channel = new Channel<string>();
   is<string | undefined>()(yield* channel.recv());
@@ -74,6 +90,24 @@ export function* operators(): Coroutine<void> {
   is<Channel<number>>()(channelFrom([1, 2]));
   is<Channel<Uint8Array>>()(channelFrom(new ReadableStream<Uint8Array>()));
   is<ReadableStream<string>>()(readableFrom(channel));
+
+  // Shared channels.
+  const shared = new SharedChannel<string>(1);
+  is<string | undefined>()(yield* shared.recv());
+  is<string | undefined>()(yield* shared.tryRecv());
+  is<string[]>()(yield* shared.recvMany(1));
+  is<IteratorResult<string, undefined>>()(yield* shared.next());
+  is<void>()(yield* shared.send("", { transfer: [new ArrayBuffer(1)] }));
+  is<boolean>()(yield* shared.trySend(""));
+  is<SharedChannelHandle>()(shared.handle());
+  is<SharedChannel<number>>()(SharedChannel.from<number>(shared.handle()));
+  is<SharedChannel<unknown>>()(SharedChannel.from(shared.handle()));
+  yield* shared.forEach((value) => {
+    is<string>()(value);
+  });
+  const either = yield* select({ near: channel.recv(), far: shared.next(), sent: shared.trySend("") });
+  if (either.key === "far") is<IteratorResult<string, undefined>>()(either.value);
+  if (either.key === "sent") is<boolean>()(either.value);
 
   // Select narrows by its key.
   const event = yield* select({ message: channel.recv(), idle: sleep(1), done: xasync(numbers, [1]), page: text(), sub: numbers(1) });
@@ -113,6 +147,7 @@ export function* operators(): Coroutine<void> {
   is<string>()(
     yield* scope(function* (s) {
       is<Frame<number>>()(s.spawn(numbers, [1]));
+      is<Frame<number, string>>()(s.spawn(numbers, [1], { storage: "" }));
       yield* sleep(1);
       return "";
     }),
@@ -137,6 +172,8 @@ export async function outside(): Promise<void> {
   for await (const line of co) is<string>()(line);
   is<IteratorResult<string, boolean>>()(await co.next(1));
   for await (const value of new Channel<number>()) is<number>()(value);
+  for await (const value of new SharedChannel<number>(1)) is<number>()(value);
+  is<number | undefined>()(await new SharedChannel<number>(1).recv());
   is<number>()(new Local(0).get());
 }
 
@@ -145,8 +182,22 @@ export function wrong(): void {
   xasync(numbers, ["1"]);
   // @ts-expect-error a body with parameters needs its arguments
   xasync(numbers);
+  // @ts-expect-error storage keeps its type
+  xasync(numbers, [1], { storage: { calls: 0 } }).storage = { calls: "0" };
+  // @ts-expect-error there is no such field in it
+  xframe<{ calls: number }>().storage.call;
+  // @ts-expect-error what nobody has typed must be looked at first
+  xframe().storage.calls;
   // @ts-expect-error a channel takes its own type only
   new Channel<string>().send(1);
+  // @ts-expect-error so does a shared one
+  new SharedChannel<string>(1).send(1);
+  // @ts-expect-error only bytes are moved
+  new SharedChannel<string>(1).send("", { transfer: [new MessageChannel().port1] });
+  // @ts-expect-error there is no default capacity
+  new SharedChannel<string>();
+  // @ts-expect-error a port alone is no handle
+  SharedChannel.from(new MessageChannel().port1);
   // @ts-expect-error a number is nothing to wait for
   select({ a: 1 });
   // @ts-expect-error nor to limit
@@ -183,5 +234,6 @@ is<never>()(undefined as unknown as Leaks<typeof zigcoro>);
 is<never>()(undefined as unknown as Leaks<typeof asyncio>);
 is<never>()(undefined as unknown as InstanceLeaks<Frame<number>>);
 is<never>()(undefined as unknown as InstanceLeaks<Channel<number>>);
+is<never>()(undefined as unknown as InstanceLeaks<SharedChannel<number>>);
 is<never>()(undefined as unknown as InstanceLeaks<CoroT<number, number, number>>);
 is<never>()(undefined as unknown as InstanceLeaks<zigcoro.Scope>);
