@@ -2,6 +2,7 @@
 //! include/zigcoro.h. A test compares the checked-in copies.
 
 const std = @import("std");
+const datagram = @import("io/datagram.zig");
 const library = @import("library.zig");
 const manifest = @import("manifest.zig");
 const NativeFrame = @import("native.zig").NativeFrame;
@@ -90,6 +91,13 @@ fn header(w: *std.Io.Writer) !void {
         \\typedef struct zc_frame zc_frame;
         \\typedef double (*zc_body)(zc_frame *frame);
         \\#define ZC_COROUTINE(name) double name(zc_frame *frame)
+        \\/* A datagram: bytes that are there and bytes it had (more, when it was cut), and where it comes from or goes to. family: 4 or 6. */
+        \\typedef struct {
+        \\  uint32_t length, whole;
+        \\  uint16_t family, port;
+        \\  uint32_t scope;
+        \\  uint8_t address[16];
+        \\} zc_datagram;
         \\
     );
     inline for (library.body_groups) |group| {
@@ -120,6 +128,8 @@ const docs = .{
     .sleep = "Waits at least ms milliseconds.",
     .tcp_read = "Reads 1 to len bytes; 0 at the end of the stream. connection: an argument that was a TCP object.",
     .tcp_write = "Writes all len (at most 2^31 - 1) bytes.",
+    .udp_read = "Waits for a datagram and gives how many bytes of it fitted, 0 for an empty one. *from (unless null) is about it.",
+    .udp_write = "Sends len bytes as one datagram to where *to says, as a read left it; null: where the socket is connected to.",
 };
 const names = .{
     .arg = .{ "frame", "index" },
@@ -128,6 +138,8 @@ const names = .{
     .sleep = .{ "frame", "ms" },
     .tcp_read = .{ "frame", "connection", "bytes", "len" },
     .tcp_write = .{ "frame", "connection", "bytes", "len" },
+    .udp_read = .{ "frame", "socket", "bytes", "len", "from" },
+    .udp_write = .{ "frame", "socket", "bytes", "len", "to" },
 };
 
 fn cType(comptime T: type) []const u8 {
@@ -139,6 +151,8 @@ fn cType(comptime T: type) []const u8 {
         [*]u8 => "uint8_t *",
         [*]const u8 => "const uint8_t *",
         *NativeFrame => "zc_frame *",
+        ?*datagram.Record => "zc_datagram *",
+        ?*const datagram.Record => "const zc_datagram *",
         else => @compileError(@typeName(T)),
     };
 }

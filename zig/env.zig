@@ -19,6 +19,7 @@ const stack = @import("stack.zig");
 const sys = @import("sys.zig");
 const tcp = @import("io/tcp.zig");
 const timer = @import("timer.zig");
+const udp = @import("io/udp.zig");
 
 pub const Env = struct {
     allocator: Allocator,
@@ -28,6 +29,7 @@ pub const Env = struct {
     ring: ring.Ring,
     slots: slot.Slots = .{},
     sockets: handle.Table(tcp.Socket) = .{},
+    datagram_sockets: handle.Table(udp.Socket) = .{},
     frames: handle.Table(NativeFrame) = .{},
     own_stacks: handle.Table(OwnStack) = .{},
     /// Native bodies that have returned in a tick and are freed after it.
@@ -64,6 +66,7 @@ pub const Env = struct {
     pub fn destroy(env: *Env) void {
         const allocator = env.allocator;
         for (env.sockets.slots.items) |entry| if (entry.object) |socket| socket.close();
+        for (env.datagram_sockets.slots.items) |entry| if (entry.object) |socket| socket.close();
         // What the kernel still holds must not be freed: better lost than written to by it.
         if (!env.settle()) return;
         for (env.frames.slots.items) |entry| if (entry.object) |frame| frame.abandon();
@@ -72,6 +75,7 @@ pub const Env = struct {
         env.frames.deinit(allocator);
         env.stacks.deinit();
         env.sockets.deinit(allocator);
+        env.datagram_sockets.deinit(allocator);
         env.timers.deinit(allocator);
         env.slots.deinit(allocator);
         env.ring.deinit(allocator);

@@ -6,6 +6,7 @@ const std = @import("std");
 pub const groups = .{
     @import("abi/env.zig").exports,
     @import("abi/tcp.zig").exports,
+    @import("abi/udp.zig").exports,
     @import("abi/frame.zig").exports,
     @import("abi/stack.zig").exports,
 };
@@ -38,5 +39,6 @@ test {
     _ = @import("slot.zig");
     _ = @import("host.zig");
     _ = @import("io/tcp.zig");
+    _ = @import("io/udp.zig");
     _ = @import("native.zig");
 }

@@ -37,7 +37,7 @@ pub const Address = extern union {
 };
 
 /// What a raw call returned, as a result >= 0 or a negative errno.
-fn result(rc: usize) i32 {
+pub fn result(rc: usize) i32 {
     return @intCast(std.math.clamp(@as(isize, @bitCast(rc)), -4095, std.math.maxInt(i32)));
 }
 
@@ -153,7 +153,7 @@ pub fn eventfdClear(fd: fd_t) void {
 pub const now = @import("clock.zig").now;
 
 /// Repeats a call that a signal interrupted.
-fn retry(comptime call: anytype, args: anytype) i32 {
+pub fn retry(comptime call: anytype, args: anytype) i32 {
     while (true) {
         const rc = result(@call(.auto, call, args));
         if (rc != negative(.INTR)) return rc;

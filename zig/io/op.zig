@@ -43,6 +43,8 @@ pub const Op = struct {
         send,
         /// Waits until the descriptor can be read, or has an error; the result is 0.
         readable,
+        /// The same until it can be written.
+        writable,
     };
     pub const State = enum(u8) { idle, in_flight, cancelling, finished };
 
@@ -58,6 +60,7 @@ pub const Op = struct {
             .send => sys.send(op.fd, op.buffer),
             .connect => connected(op.fd),
             .readable => if (sys.isReadable(op.fd)) 0 else sys.negative(.AGAIN),
+            .writable => if (sys.isWritable(op.fd)) 0 else sys.negative(.AGAIN),
         };
     }
 
