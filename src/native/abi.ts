@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 1454869579;
+export const abiVersion = 2042983459;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -73,5 +73,7 @@ export const layouts = {
   entryValue: 8,
   entrySize: 16,
   maxArgs: 8,
+  datagramBatch: 32,
+  datagramSize: 65536,
   slotBits: 22,
 } as const;
