@@ -11,6 +11,7 @@ import { layouts } from "./native/abi.ts";
 import { acquire, env, lastErrno, lastValue, library, release } from "./native/env.ts";
 import { poke, state } from "./scheduler.ts";
 import { TCP } from "./tcp.ts";
+import { UDP } from "./udp.ts";
 import type { Wait, WaitList } from "./wait.ts";
 
 /** A C function of type `zc_body`, from `native.cc`, `native.open` or `native.at`. */
@@ -29,8 +30,11 @@ export class NativeBody {
   }
 }
 
-/** What a native body takes: numbers, and connections for `zc_tcp_read` and `zc_tcp_write`. */
-export type NativeArgument = number | TCP;
+/**
+ * What a native body takes: numbers, connections for `zc_tcp_read` and `zc_tcp_write`, and UDP sockets for `zc_udp_read` and `zc_udp_write`.
+ * It does not see datagrams that TypeScript has received ahead.
+ */
+export type NativeArgument = number | TCP | UDP;
 
 const encoder = new TextEncoder();
 
@@ -141,7 +145,7 @@ function checkStack(stack: unknown): StackOption {
 }
 
 function checkArgument(argument: unknown, index: number): number {
-  if (argument instanceof TCP) return argument.handle;
+  if (argument instanceof TCP || argument instanceof UDP) return argument.handle;
   if (typeof argument === "number") return argument;
-  throw new TypeError(`xasync: argument ${index} of a native body must be a number or a TCP connection, got ${show(argument)}`);
+  throw new TypeError(`xasync: argument ${index} of a native body must be a number, a TCP connection or a UDP socket, got ${show(argument)}`);
 }
