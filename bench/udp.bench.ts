@@ -18,6 +18,8 @@ interface Server {
   readonly process: Bun.Subprocess<"ignore", "pipe", "inherit">;
 }
 
+type ConnectedSocket = Bun.udp.ConnectedSocket<"buffer">;
+
 interface Sample {
   /** Datagrams a second. */
   readonly rate: number;
@@ -54,7 +56,7 @@ async function echo({ port, process }: Server, count: number): Promise<Sample> {
         socket: {
           data(socket) {
             answers++;
-            socket.send(message);
+            (socket as ConnectedSocket).send(message);
           },
           error() {},
         },

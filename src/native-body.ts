@@ -147,5 +147,7 @@ function checkStack(stack: unknown): StackOption {
 function checkArgument(argument: unknown, index: number): number {
   if (argument instanceof TCP || argument instanceof UDP) return argument.handle;
   if (typeof argument === "number") return argument;
-  throw new TypeError(`xasync: argument ${index} of a native body must be a number, a TCP connection or a UDP socket, got ${show(argument)}`);
+  throw new TypeError(
+    `xasync: argument ${index} of a native body must be a number, a TCP connection or a UDP socket, got ${show(argument)}`,
+  );
 }

@@ -74,6 +74,7 @@ abstract class UdpOperation<T> extends Operation<T> {
   protected error(status: number, target?: Target): Error {
     const isClosed = status === codes.badHandle || (status === codes.canceled && this.socket.closed);
     if (isClosed) return closedError(this.syscall);
+    if (status === codes.busy) return new Error(`cannot ${this.what}: a native body does so already`);
     return ioError(status, this.syscall, target === undefined ? {} : { address: target.host, port: target.port });
   }
 }

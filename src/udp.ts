@@ -110,7 +110,7 @@ export class UDP {
    * The datagrams that are there, 1 to `max` (at most 1024): waits for the first only. One system call brings up to 32, so this costs less
    * than reading one by one.
    */
-  readMany(max = maxBatch): Operation<Datagram[]> {
+  readMany(max: number = maxBatch): Operation<Datagram[]> {
     return new ReadMany(this, checkInteger(max, "UDP.readMany: max", 1, 1024));
   }
 
