@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 2042983459;
+export const abiVersion = 3900056922;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -16,6 +16,7 @@ export const symbols = {
   zc_env_unpark: { args: ["ptr"], returns: "void" },
   zc_op_cancel: { args: ["ptr", "u32"], returns: "i32" },
   zc_op_sleep: { args: ["ptr", "u32", "f64"], returns: "i32" },
+  zc_op_sleep_until: { args: ["ptr", "u32", "f64"], returns: "i32" },
   zc_now: { args: [], returns: "f64" },
   zc_tcp_listen: { args: ["ptr", "buffer", "u32", "u32", "u32", "u32"], returns: "u32" },
   zc_tcp_open: { args: ["ptr", "buffer", "u32", "u32"], returns: "u32" },
