@@ -2,21 +2,15 @@
 // with 1 to 64 datagrams under way, receiving a flood, and sending one. Client and servers share the machine, so the CPU time that the
 // server's threads use per datagram counts, beside datagrams a second. `--mode bun,guest` chooses some.
 
-import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { median, ratio, rounds, smoke, table } from "./measure.ts";
+import { cpuTimeOf, type Server, startServer } from "./server.ts";
 
 const { values } = parseArgs({ options: { mode: { type: "string" }, smoke: { type: "boolean" } }, strict: false });
 const modes = String(values.mode ?? "bun,guest,owner,many,native").split(",");
 const milliseconds = smoke ? 50 : 500;
 const host = "127.0.0.1";
-
-interface Server {
-  readonly mode: string;
-  readonly port: number;
-  readonly process: Bun.Subprocess<"ignore", "pipe", "inherit">;
-}
 
 type ConnectedSocket = Bun.udp.ConnectedSocket<"buffer">;
 
@@ -25,24 +19,6 @@ interface Sample {
   readonly rate: number;
   /** Nanoseconds of the server a datagram. */
   readonly cpu: number;
-}
-
-async function start(mode: string): Promise<Server> {
-  const process = Bun.spawn([Bun.argv[0] as string, join(import.meta.dir, "programs/udp-server.ts"), mode], {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  const { value } = await process.stdout.getReader().read();
-  const port = Number(new TextDecoder().decode(value));
-  if (!port) throw new Error(`the ${mode} server did not start`);
-  return { mode, port, process };
-}
-
-/** Nanoseconds that all threads of a process have run. */
-function cpuTime(pid: number): number {
-  const threads = readdirSync(`/proc/${pid}/task`);
-  return threads.reduce((sum, thread) => sum + Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]), 0);
 }
 
 /** Keeps `count` datagrams under way for a while. */
@@ -65,10 +41,10 @@ async function echo({ port, process }: Server, count: number): Promise<Sample> {
   );
   for (const socket of sockets) socket.send(message);
   await Bun.sleep(milliseconds / 5);
-  const before = { answers, cpu: cpuTime(process.pid), time: Bun.nanoseconds() };
+  const before = { answers, cpu: cpuTimeOf(process.pid), time: Bun.nanoseconds() };
   await Bun.sleep(milliseconds);
   const done = answers - before.answers;
-  const sample = { rate: (done * 1e9) / (Bun.nanoseconds() - before.time), cpu: (cpuTime(process.pid) - before.cpu) / done };
+  const sample = { rate: (done * 1e9) / (Bun.nanoseconds() - before.time), cpu: (cpuTimeOf(process.pid) - before.cpu) / done };
   for (const socket of sockets) socket.close();
   if (done === 0) throw new Error("the server answered nothing");
   return sample;
@@ -95,7 +71,7 @@ async function flood(server: Server): Promise<Sample> {
   const message = new Uint8Array(64).fill(1);
   const socket = await Bun.udpSocket({ connect: { hostname: host, port: server.port }, socket: { error() {} } });
   const many = Array.from({ length: 32 }, () => message);
-  const before = { cpu: cpuTime(server.process.pid), time: Bun.nanoseconds() };
+  const before = { cpu: cpuTimeOf(server.process.pid), time: Bun.nanoseconds() };
   while (Bun.nanoseconds() - before.time < milliseconds * 1e6) {
     socket.sendMany(many);
     await Promise.resolve();
@@ -103,7 +79,7 @@ async function flood(server: Server): Promise<Sample> {
   const came = await ask(server, Uint8Array.of(2));
   const sample = {
     rate: (came * 1e9) / (Bun.nanoseconds() - before.time),
-    cpu: (cpuTime(server.process.pid) - before.cpu) / came,
+    cpu: (cpuTimeOf(server.process.pid) - before.cpu) / came,
   };
   socket.close();
   return sample;
@@ -144,7 +120,8 @@ async function compare(title: string, servers: readonly Server[], measure: (serv
   );
 }
 
-const servers = await Promise.all(modes.map(start));
+const program = join(import.meta.dir, "programs/udp-server.ts");
+const servers = await Promise.all(modes.map((mode) => startServer(program, mode)));
 try {
   for (const count of smoke ? [1, 16] : [1, 16, 64]) {
     await compare(`UDP echo, 64 bytes, ${count} under way`, servers, (server) => echo(server, count));
