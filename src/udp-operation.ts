@@ -17,6 +17,8 @@ import { type Wait, WaitList } from "./wait.ts";
 /** What a write answers when its data is not what it was. */
 const changed = -20_000;
 const again = -11;
+/** The status of an operation that has its result; 0 says that trying again pays. */
+const done = 1;
 /** A longer length is no number for native code; it is too long for a datagram anyway. */
 const maxLength = 2 ** 31 - 1;
 /** Bytes of a batch that are copied together. */
@@ -63,12 +65,12 @@ abstract class UdpOperation<T> extends Operation<T> {
   /** "read" or "write", as errors say it. */
   protected abstract get syscall(): string;
 
-  /** Makes the native call: 0 when it is done, with the result as payload, `parked`, or an error. */
+  /** Makes the native call: `done`, with the result as payload, `parked`, or an error. */
   protected abstract start(wait: Wait): number;
 
-  /** A wait for readiness has ended. */
+  /** A wait for readiness has ended, with 0; what ended at once comes here, too. */
   override advance(status: number, _value: number, wait: Wait): number {
-    return status < 0 ? status : this.start(wait);
+    return status === 0 ? this.start(wait) : status;
   }
 
   protected error(status: number, target?: Target): Error {
@@ -88,7 +90,7 @@ abstract class Reading<T> extends UdpOperation<T> {
   /** Takes of what has arrived, which is something, as payload. */
   protected abstract takeArrived(wait: Wait): void;
 
-  /** Receives what is there: 0, -EAGAIN, or an error. With a `token`, waits for it: `parked`. */
+  /** Receives what is there: `done`, -EAGAIN, or an error. With a `token`, waits for it: `parked`. */
   protected abstract receive(wait: Wait, token: number): number;
 
   override poll(wait: Wait): number {
@@ -114,7 +116,7 @@ abstract class Reading<T> extends UdpOperation<T> {
     const { traffic } = this.socket;
     if (traffic.arrived.length > 0) {
       this.takeArrived(wait);
-      return 0;
+      return done;
     }
     const { failed } = traffic;
     traffic.failed = 0;
@@ -178,7 +180,7 @@ export class Read extends Reading<Datagram> {
     for (let i = 1; i < count; i++) traffic.arrived.push(takeDatagram(block, i));
     // Many are coming: more at once; few: fewer, for room costs, too.
     traffic.ahead = count === ahead ? Math.min(ahead * 2, maxBatch) : Math.max(smallBatch, count);
-    return 0;
+    return done;
   }
 
   override finish(status: number, value: number, wait: Wait): Datagram {
@@ -219,7 +221,7 @@ export class ReadMany extends Reading<Datagram[]> {
     if (count <= 0) return count;
     wait.payload = datagrams;
     if (count === maxBatch) this.#fill(datagrams);
-    return 0;
+    return done;
   }
 
   /** Adds what is there. An error is for the next read: these have come. */
@@ -279,7 +281,7 @@ abstract class Writing extends UdpOperation<void> {
     return status;
   }
 
-  /** Sends what is left: 0 when all is gone, `parked`, or an error. */
+  /** Sends what is left: `done` when all is gone, `parked`, or an error. */
   protected abstract send(wait: Wait): number;
 
   override takeBack(wait: Wait): boolean {
@@ -329,7 +331,7 @@ export class Write extends Writing {
     if (bytes.byteLength !== this.#length) return changed;
     fillRecord(outgoing.words, 0, Math.min(this.#length, maxLength), this.#address, this.#to?.port ?? 0);
     const status = this.native(tokenOf(wait), 1, bytes);
-    return status > 0 ? 0 : status;
+    return status > 0 ? done : status;
   }
 
   protected override failure(status: number): Error {
@@ -359,17 +361,17 @@ export class WriteMany extends Writing {
 
   protected override send(wait: Wait): number {
     const parts = this.#parts;
-    for (let done = wait.payload as number; done < parts.length; done = wait.payload as number) {
-      const first = parts[done] as Part;
-      const count = this.#pack(done);
+    for (let sent = wait.payload as number; sent < parts.length; sent = wait.payload as number) {
+      const first = parts[sent] as Part;
+      const count = this.#pack(sent);
       if (count === 0) return changed;
       // One alone goes as it is.
       const status = this.native(tokenOf(wait), count, count === 1 ? first.bytes : outgoing.bytes);
       if (status < 0) return status;
-      wait.payload = done + status;
+      wait.payload = sent + status;
     }
     // Of nothing, too, one learns that the socket is closed.
-    return this.socket.closed ? codes.badHandle : 0;
+    return this.socket.closed ? codes.badHandle : done;
   }
 
   /** Makes records of the datagrams from number `start` on and copies their bytes together; how many, 0 when the first has changed. */

@@ -70,6 +70,25 @@ describe("datagrams", () => {
     b.close();
   });
 
+  inBothModes("are neither lost nor doubled when a coroutine that never waits must let others run", function* () {
+    const [a, b] = yield* pair();
+    b.setReceiveBufferSize(1 << 20);
+    for (let i = 0; i < 1000; i++) {
+      yield* a.write(String(i), b.local);
+      expect(text(i % 2 === 0 ? yield* b.read() : ((yield* b.readMany())[0] as asyncio.Datagram))).toBe(String(i));
+    }
+    // More than may end at once in a row, first all writes, then all reads.
+    const count = 300;
+    for (let i = 0; i < count; i++) {
+      if (i % 3 === 0) yield* a.writeMany([{ data: String(i), address: b.local }]);
+      else yield* a.write(String(i), b.local);
+    }
+    for (let i = 0; i < count; i++) expect(text(yield* b.read())).toBe(String(i));
+    expect((yield* select({ read: b.read(), nothing: sleep(1) })).key).toBe("nothing");
+    a.close();
+    b.close();
+  });
+
   inBothModes("of the largest size come whole, larger ones are refused", function* () {
     const [a, b] = yield* pair();
     const largest = new Uint8Array(65_507).map((_, i) => i * 7);
