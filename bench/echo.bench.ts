@@ -1,100 +1,201 @@
-// TCP echo of 64 bytes at 1, 16, 64 and 256 connections: coroutines in guest and in owner mode against Bun.listen. Client and servers
-// share the machine, so the CPU time that the server's threads use per request counts, beside requests a second.
-// `--mode guest,bun` and `--connections 64` choose some.
+// TCP: coroutines in guest and owner mode and native bodies, against Bun.listen, node:net (in Bun) and Go, where it is installed. Echo of 64 bytes
+// to 16 KiB at 1 to 1024 connections, and bulk transfer both ways. Client and servers share the machine, so the CPU time that the server's
+// threads use per request counts, beside requests a second. `--all` takes every size at every number of connections;
+// `--mode bun,guest`, `--connections 64`, `--sizes 64,1024` and `--bulk` choose some.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { median, ratio, rounds, smoke, table } from "./measure.ts";
+import { cpuTimeOf, type Server, startServer } from "./server.ts";
 
 const { values } = parseArgs({
-  options: { mode: { type: "string" }, connections: { type: "string" }, smoke: { type: "boolean" } },
+  options: {
+    mode: { type: "string" },
+    connections: { type: "string" },
+    sizes: { type: "string" },
+    all: { type: "boolean" },
+    bulk: { type: "boolean" },
+    smoke: { type: "boolean" },
+  },
   strict: false,
 });
-const modes = String(values.mode ?? "bun,guest,owner").split(",");
-const counts = String(values.connections ?? "1,16,64,256")
-  .split(",")
-  .map(Number);
-const milliseconds = smoke ? 50 : 700;
-const message = new Uint8Array(64).fill(7);
+const numbers = (text: unknown) => String(text).split(",").map(Number);
+const modes = String(values.mode ?? "bun,guest,owner,native,node,go").split(",");
+const allCounts = [1, 16, 64, 256, 1024];
+const allSizes = [64, 1024, 16 * 1024];
+const milliseconds = smoke ? 50 : 500;
 
-interface Server {
-  readonly mode: string;
-  readonly port: number;
-  readonly process: Bun.Subprocess<"ignore", "pipe", "inherit">;
+/** Pairs of message size and number of connections. */
+function cases(): [size: number, connections: number][] {
+  const sizes = values.sizes === undefined ? allSizes : numbers(values.sizes);
+  const counts = values.connections === undefined ? allCounts : numbers(values.connections);
+  const matrix = sizes.flatMap((size) => counts.map((count): [number, number] => [size, count]));
+  if (values.all || values.sizes !== undefined || values.connections !== undefined) return matrix;
+  if (smoke) return [[64, 16]];
+  return matrix.filter(([size, count]) => count === 64 || (size === 64 && count < 1024));
 }
 
-async function start(mode: string): Promise<Server> {
-  const process = Bun.spawn([Bun.argv[0] as string, join(import.meta.dir, "programs/echo-server.ts"), mode], {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  const { value } = await process.stdout.getReader().read();
-  const port = Number(new TextDecoder().decode(value));
-  if (!port) throw new Error(`the ${mode} server did not start`);
-  return { mode, port, process };
+interface Sample {
+  /** Requests, or bytes, a second. */
+  readonly rate: number;
+  /** Nanoseconds of the server for each. */
+  readonly cpu: number;
 }
 
-/** Nanoseconds that all threads of a process have run. */
-function cpuTime(pid: number): number {
-  const threads = readdirSync(`/proc/${pid}/task`);
-  return threads.reduce((sum, thread) => sum + Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]), 0);
+interface State {
+  /** Bytes of the answer that have not come. */
+  left: number;
+  /** Bytes of the request that were not taken. */
+  unsent: number;
 }
 
-/** Keeps one request in flight on each connection for a while; requests a second and server CPU nanoseconds a request. */
-async function load(server: Server, connections: number): Promise<{ rate: number; cpu: number }> {
+/** Rates and CPU time from now on, for a while, of what `count` counts. */
+async function observe(server: Server, count: () => number): Promise<Sample> {
+  await Bun.sleep(milliseconds / 5); // connected and warm
+  const before = { count: count(), cpu: cpuTimeOf(server.process.pid), time: Bun.nanoseconds() };
+  await Bun.sleep(milliseconds);
+  const done = count() - before.count;
+  if (done === 0) throw new Error(`the ${server.mode} server did nothing`);
+  return { rate: (done * 1e9) / (Bun.nanoseconds() - before.time), cpu: (cpuTimeOf(server.process.pid) - before.cpu) / done };
+}
+
+/** Keeps one request in flight on each connection. */
+async function echo(server: Server, size: number, connections: number): Promise<Sample> {
+  const message = new Uint8Array(size).fill(7);
   let requests = 0;
-  let missing = new Map<object, number>();
+  const write = (socket: Bun.Socket<State>) => {
+    const sent = socket.write(message.subarray(size - socket.data.unsent));
+    socket.data.unsent -= Math.max(sent, 0);
+  };
+  const ask = (socket: Bun.Socket<State>) => {
+    socket.data.left = socket.data.unsent = size;
+    write(socket);
+  };
   const sockets = await Promise.all(
     Array.from({ length: connections }, () =>
-      Bun.connect({
+      Bun.connect<State>({
         hostname: "127.0.0.1",
         port: server.port,
+        data: { left: 0, unsent: 0 },
         socket: {
           data(socket, data) {
-            const left = (missing.get(socket) ?? message.length) - data.length;
-            missing.set(socket, left > 0 ? left : message.length);
-            if (left > 0) return;
+            socket.data.left -= data.length;
+            if (socket.data.left > 0) return;
             requests++;
-            socket.write(message);
+            ask(socket);
+          },
+          drain(socket) {
+            if (socket.data.unsent > 0) write(socket);
           },
         },
       }),
     ),
   );
-  for (const socket of sockets) socket.write(message);
-  await Bun.sleep(milliseconds / 5); // connected and warm
-  const before = { requests, cpu: cpuTime(server.process.pid), time: Bun.nanoseconds() };
-  await Bun.sleep(milliseconds);
-  const done = requests - before.requests;
-  const cpu = (cpuTime(server.process.pid) - before.cpu) / done;
-  const rate = (done * 1e9) / (Bun.nanoseconds() - before.time);
+  for (const socket of sockets) ask(socket);
+  const sample = await observe(server, () => requests);
   for (const socket of sockets) socket.terminate();
-  missing = new Map();
-  if (done === 0) throw new Error(`the ${server.mode} server answered nothing`);
-  return { rate, cpu };
+  return sample;
 }
 
-const servers = await Promise.all(modes.map(start));
-try {
-  for (const connections of counts) {
-    const samples = new Map(modes.map((mode) => [mode, { rate: [] as number[], cpu: [] as number[] }]));
-    for (let round = 0; round < rounds; round++) {
-      for (const server of servers) {
-        const { rate, cpu } = await load(server, connections);
-        samples.get(server.mode)?.rate.push(rate);
-        samples.get(server.mode)?.cpu.push(cpu);
-      }
-    }
-    const medians = [...samples].map(([mode, { rate, cpu }]) => ({ mode, rate: median(rate), cpu: median(cpu) }));
-    const peer = medians[0] as (typeof medians)[0];
-    table(
-      `TCP echo, 64 bytes, ${connections} connections`,
-      ["server", "requests/s", "CPU us/request", `CPU, to ${peer.mode}`],
-      medians.map(({ mode, rate, cpu }) => [mode, Math.round(rate).toLocaleString("en"), (cpu / 1000).toFixed(2), ratio(cpu, peer.cpu)]),
-    );
+/** As many bytes as one connection carries, to a `sink` or from a `source`. */
+async function transfer(server: Server, isSink: boolean): Promise<Sample> {
+  const block = new Uint8Array(256 * 1024);
+  let bytes = 0;
+  const fill = (socket: Bun.Socket<undefined>) => {
+    for (let sent = block.length; sent === block.length; bytes += Math.max(sent, 0)) sent = socket.write(block);
+  };
+  const socket = await Bun.connect({
+    hostname: "127.0.0.1",
+    port: server.port,
+    socket: {
+      data(_, data) {
+        bytes += data.length;
+      },
+      open: isSink ? fill : () => {},
+      drain: isSink ? fill : () => {},
+    },
+  });
+  const sample = await observe(server, () => bytes);
+  socket.terminate();
+  return sample;
+}
+
+/** Compiles the peer in Go; undefined without Go. */
+function goServer(): string | undefined {
+  const folder = mkdtempSync(join(tmpdir(), "zigcoro-bench-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, "echo");
+  const command = ["go", "build", "-buildvcs=false", "-o", path, "."];
+  const built = Bun.which("go") && Bun.spawnSync(command, { cwd: join(import.meta.dir, "peers/go-echo"), stderr: "inherit" }).success;
+  return built ? path : undefined;
+}
+
+const go = modes.includes("go") && !smoke ? goServer() : undefined;
+
+async function withServers(task: string, use: (servers: readonly Server[]) => Promise<void>): Promise<void> {
+  const program = join(import.meta.dir, "programs/echo-server.ts");
+  const chosen = modes.filter((mode) => mode !== "go" || go !== undefined);
+  const servers = await Promise.all(
+    chosen.map((mode) => startServer(mode === "go" ? [go as string, mode, task] : [Bun.argv[0] as string, program, task], mode)),
+  );
+  try {
+    await use(servers);
+  } finally {
+    for (const { process } of servers) process.kill();
   }
-} finally {
-  for (const { process } of servers) process.kill();
+}
+
+async function measure(
+  title: string,
+  [unit, rateOf, cpuOf]: [string, (rate: number) => string, (cpu: number) => string],
+  servers: readonly Server[],
+  sample: (server: Server) => Promise<Sample>,
+): Promise<void> {
+  const samples = new Map(servers.map(({ mode }) => [mode, [] as Sample[]]));
+  for (let round = smoke ? 1 : 0; round <= rounds; round++) {
+    for (const server of servers) {
+      const taken = await sample(server);
+      // After one round to warm up.
+      if (round > 0) samples.get(server.mode)?.push(taken);
+    }
+  }
+  const medians = [...samples].map(([mode, all]) => ({
+    mode,
+    rate: median(all.map(({ rate }) => rate)),
+    cpu: median(all.map(({ cpu }) => cpu)),
+  }));
+  const peer = medians[0] as (typeof medians)[0];
+  table(
+    title,
+    ["server", `${unit}s/s`, `rate, to ${peer.mode}`, `CPU us/${unit}`, `CPU, to ${peer.mode}`],
+    medians.map(({ mode, rate, cpu }) => [mode, rateOf(rate), ratio(rate, peer.rate), cpuOf(cpu), ratio(cpu, peer.cpu)]),
+  );
+}
+
+const perRequest: Parameters<typeof measure>[1] = [
+  "request",
+  (rate) => Math.round(rate).toLocaleString("en"),
+  (cpu) => (cpu / 1000).toFixed(2),
+];
+const perMebibyte: Parameters<typeof measure>[1] = [
+  "MiB",
+  (rate) => (rate / 2 ** 20).toFixed(0),
+  (cpu) => ((cpu * 2 ** 20) / 1000).toFixed(1),
+];
+
+if (!values.bulk) {
+  await withServers("echo", async (servers) => {
+    for (const [size, connections] of cases()) {
+      const title = `TCP echo, ${size < 1024 ? `${size} bytes` : `${size / 1024} KiB`}, ${connections} connections`;
+      await measure(title, perRequest, servers, (server) => echo(server, size, connections));
+    }
+  });
+}
+if (values.bulk || (values.sizes === undefined && values.connections === undefined)) {
+  for (const task of ["sink", "source"]) {
+    const title = `TCP, bulk transfer over one connection, ${task === "sink" ? "to" : "from"} the server`;
+    await withServers(task, (servers) => measure(title, perMebibyte, servers, (server) => transfer(server, task === "sink")));
+  }
 }

@@ -22,6 +22,13 @@ extern "C" {
 typedef struct zc_frame zc_frame;
 typedef double (*zc_body)(zc_frame *frame);
 #define ZC_COROUTINE(name) double name(zc_frame *frame)
+/* A datagram: bytes that are there and bytes it had (more, when it was cut), and where it comes from or goes to. family: 4 or 6. */
+typedef struct {
+  uint32_t length, whole;
+  uint16_t family, port;
+  uint32_t scope;
+  uint8_t address[16];
+} zc_datagram;
 /* Argument number index (from 0) of xasync; 0 when there is none. */
 double zc_arg(zc_frame *frame, uint32_t index);
 /* Suspends until TypeScript resumes it; *value (unless null) is what the resume brought. */
@@ -38,6 +45,10 @@ int32_t zc_tcp_write(zc_frame *frame, uint32_t connection, const uint8_t *bytes,
 int32_t zc_file_pread(zc_frame *frame, uint32_t file, uint8_t *bytes, uint32_t len, double position);
 /* Writes all len (at most 2^31 - 1) bytes at position, which a pipe ignores. */
 int32_t zc_file_pwrite(zc_frame *frame, uint32_t file, const uint8_t *bytes, uint32_t len, double position);
+/* Waits for a datagram and gives how many bytes of it fitted, 0 for an empty one. *from (unless null) is about it. */
+int32_t zc_udp_read(zc_frame *frame, uint32_t socket, uint8_t *bytes, uint32_t len, zc_datagram *from);
+/* Sends len bytes as one datagram to where *to says, as a read left it; null: where the socket is connected to. */
+int32_t zc_udp_write(zc_frame *frame, uint32_t socket, const uint8_t *bytes, uint32_t len, const zc_datagram *to);
 
 #ifdef __cplusplus
 }

@@ -34,7 +34,7 @@ export function readAddress(handle: number, peer: 0 | 1): Address | undefined {
 }
 
 /** RFC 5952: lower case, the longest run of zero groups (two at least) as "::", IPv4-mapped addresses in dots. */
-function ip6Text(view: DataView): string {
+export function ip6Text(view: DataView): string {
   const isMapped = view.getUint32(4) === 0 && view.getUint32(8) === 0 && view.getUint32(12) === 0xffff;
   if (isMapped) return `::ffff:${new Uint8Array(view.buffer, 16, 4).join(".")}`;
   const groups = Array.from({ length: 8 }, (_, i) => view.getUint16(4 + 2 * i).toString(16));

@@ -2,6 +2,7 @@
 
 export { Address } from "./address.ts";
 export { createConnection } from "./connection.ts";
+export type { Datagram, Destination, Outgoing } from "./datagram.ts";
 export { type DescriptorOptions, fromDescriptor, pipe, stderr, stdin, stdout } from "./descriptor.ts";
 export { Duplex, Reader, type ReadUntilOptions, Writer } from "./duplex.ts";
 export { File, type FileOptions, type OpenFlags } from "./file.ts";
@@ -13,4 +14,5 @@ export { sleep } from "./sleep.ts";
 export type { DuplexOptions, SocketDuplex } from "./socket-duplex.ts";
 export type { Writable } from "./stream-write.ts";
 export { type ConnectOptions, type KeepAliveOptions, type ListenOptions, TCP, TCPServer } from "./tcp.ts";
+export { type BindOptions, UDP } from "./udp.ts";
 export { Unix, type UnixConnectOptions, type UnixListenOptions, UnixServer } from "./unix.ts";

@@ -12,6 +12,7 @@ import { Frame } from "./frame.ts";
 import { layouts } from "./native/abi.ts";
 import { acquire, env, lastErrno, lastValue, library, release } from "./native/env.ts";
 import { poke, state } from "./scheduler.ts";
+import { UDP } from "./udp.ts";
 import type { Wait, WaitList } from "./wait.ts";
 
 /** A C function of type `zc_body`, from `native.cc`, `native.open` or `native.at`. */
@@ -30,8 +31,11 @@ export class NativeBody {
   }
 }
 
-/** What a native body takes: numbers, connections and other streams for `zc_tcp_read` and `zc_tcp_write`, files for `zc_file_pread` and `zc_file_pwrite`. */
-export type NativeArgument = number | Endpoint | File;
+/**
+ * What a native body takes: numbers, connections and other streams for `zc_tcp_read` and `zc_tcp_write`, files for `zc_file_pread` and
+ * `zc_file_pwrite`, UDP sockets for `zc_udp_read` and `zc_udp_write`. It does not see datagrams that TypeScript has received ahead.
+ */
+export type NativeArgument = number | Endpoint | File | UDP;
 
 const encoder = new TextEncoder();
 
@@ -143,7 +147,7 @@ function checkStack(stack: unknown): StackOption {
 
 function checkArgument(argument: unknown, index: number): number {
   if (argument instanceof Endpoint) return argument.opened();
-  if (argument instanceof File) return argument.handle;
+  if (argument instanceof File || argument instanceof UDP) return argument.handle;
   if (typeof argument === "number") return argument;
-  throw new TypeError(`xasync: argument ${index} of a native body must be a number, a stream or a File, got ${show(argument)}`);
+  throw new TypeError(`xasync: argument ${index} of a native body must be a number, a stream, a File or a UDP, got ${show(argument)}`);
 }

@@ -14,7 +14,7 @@
 import { codes, parked } from "./code.ts";
 import { Cancelled, MisuseError } from "./error.ts";
 import { acquire, env, library } from "./native/env.ts";
-import { PromiseWait } from "./promise.ts";
+import { awaiting } from "./promise.ts";
 import { type Running, ready, state, turns } from "./scheduler.ts";
 import type { Wait } from "./wait.ts";
 
@@ -136,10 +136,7 @@ export abstract class Operation<T> implements PromiseLike<T> {
     onFulfilled?: ((value: T) => A | PromiseLike<A>) | null,
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
-    return new Promise<T>((resolve, reject) => new PromiseWait(this, resolve as (value: unknown) => void, reject).start()).then(
-      onFulfilled,
-      onRejected,
-    );
+    return awaiting(this).then(onFulfilled, onRejected);
   }
 }
 

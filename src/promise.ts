@@ -101,3 +101,19 @@ export class PromiseWait extends PlainWait {
     this.#owner?.waits.delete(this);
   }
 }
+
+let resolveNew: (value: unknown) => void;
+let rejectNew: (error: unknown) => void;
+
+/** One for all: a closure for each promise costs more than the promise. */
+function executor(resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
+  resolveNew = resolve;
+  rejectNew = reject;
+}
+
+/** Starts `operation`: the promise of its result. */
+export function awaiting<T>(operation: Operation<T>): Promise<T> {
+  const promise = new Promise<unknown>(executor);
+  new PromiseWait(operation, resolveNew, rejectNew).start();
+  return promise as Promise<T>;
+}

@@ -20,8 +20,9 @@ class Sleep extends Operation<void> {
   }
 
   override begin(wait: Wait): number {
-    const ms = this.#until === undefined ? this.#ms : Math.max(0, this.#until - now());
-    const status = library.zc_op_sleep(env, tokenOf(wait), ms);
+    const token = tokenOf(wait);
+    const until = this.#until;
+    const status = until === undefined ? library.zc_op_sleep(env, token, this.#ms) : library.zc_op_sleep_until(env, token, until);
     if (status === parked) state.submitted = true;
     return status;
   }

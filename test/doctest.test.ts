@@ -179,6 +179,7 @@ const entries: Record<string, Entry> = {
     after: "console.log(head, rest);",
     prints: ["4 rest"],
   },
+  "udp.ts write": { prints: ["hello true"] },
   "until.ts until": {
     prelude: "const url = ''; const fetch = async (_url, { signal }) => signal.aborted;",
     after: "console.log(response);",

@@ -2,6 +2,7 @@
 //! include/zigcoro.h. A test compares the checked-in copies.
 
 const std = @import("std");
+const datagram = @import("io/datagram.zig");
 const library = @import("library.zig");
 const manifest = @import("manifest.zig");
 const NativeFrame = @import("native.zig").NativeFrame;
@@ -90,6 +91,13 @@ fn header(w: *std.Io.Writer) !void {
         \\typedef struct zc_frame zc_frame;
         \\typedef double (*zc_body)(zc_frame *frame);
         \\#define ZC_COROUTINE(name) double name(zc_frame *frame)
+        \\/* A datagram: bytes that are there and bytes it had (more, when it was cut), and where it comes from or goes to. family: 4 or 6. */
+        \\typedef struct {
+        \\  uint32_t length, whole;
+        \\  uint16_t family, port;
+        \\  uint32_t scope;
+        \\  uint8_t address[16];
+        \\} zc_datagram;
         \\
     );
     inline for (library.body_groups) |group| {
@@ -122,6 +130,8 @@ const docs = .{
     .tcp_write = "Writes all len (at most 2^31 - 1) bytes.",
     .file_pread = "Reads len (at most 2^31 - 1) bytes at position, fewer where the file ends; of a pipe what there is. file: an argument that was a File.",
     .file_pwrite = "Writes all len (at most 2^31 - 1) bytes at position, which a pipe ignores.",
+    .udp_read = "Waits for a datagram and gives how many bytes of it fitted, 0 for an empty one. *from (unless null) is about it.",
+    .udp_write = "Sends len bytes as one datagram to where *to says, as a read left it; null: where the socket is connected to.",
 };
 const names = .{
     .arg = .{ "frame", "index" },
@@ -132,6 +142,8 @@ const names = .{
     .tcp_write = .{ "frame", "connection", "bytes", "len" },
     .file_pread = .{ "frame", "file", "bytes", "len", "position" },
     .file_pwrite = .{ "frame", "file", "bytes", "len", "position" },
+    .udp_read = .{ "frame", "socket", "bytes", "len", "from" },
+    .udp_write = .{ "frame", "socket", "bytes", "len", "to" },
 };
 
 fn cType(comptime T: type) []const u8 {
@@ -143,6 +155,8 @@ fn cType(comptime T: type) []const u8 {
         [*]u8 => "uint8_t *",
         [*]const u8 => "const uint8_t *",
         *NativeFrame => "zc_frame *",
+        ?*datagram.Record => "zc_datagram *",
+        ?*const datagram.Record => "const zc_datagram *",
         else => @compileError(@typeName(T)),
     };
 }

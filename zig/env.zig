@@ -20,6 +20,7 @@ const stack = @import("stack.zig");
 const sys = @import("sys.zig");
 const tcp = @import("io/tcp.zig");
 const timer = @import("timer.zig");
+const udp = @import("io/udp.zig");
 
 pub const Env = struct {
     allocator: Allocator,
@@ -29,6 +30,7 @@ pub const Env = struct {
     ring: ring.Ring,
     slots: slot.Slots = .{},
     sockets: handle.Table(tcp.Socket) = .{},
+    datagram_sockets: handle.Table(udp.Socket) = .{},
     frames: handle.Table(NativeFrame) = .{},
     own_stacks: handle.Table(OwnStack) = .{},
     /// Native bodies that have returned in a tick and are freed after it.
@@ -68,6 +70,7 @@ pub const Env = struct {
         const allocator = env.allocator;
         for (env.sockets.slots.items) |entry| if (entry.object) |socket| socket.close();
         env.files.closeAll();
+        for (env.datagram_sockets.slots.items) |entry| if (entry.object) |socket| socket.close();
         // What the kernel still holds must not be freed: better lost than written to by it.
         if (!env.settle()) return;
         for (env.frames.slots.items) |entry| if (entry.object) |frame| frame.abandon();
@@ -77,6 +80,7 @@ pub const Env = struct {
         env.stacks.deinit();
         env.sockets.deinit(allocator);
         env.files.deinit();
+        env.datagram_sockets.deinit(allocator);
         env.timers.deinit(allocator);
         env.slots.deinit(allocator);
         env.ring.deinit(allocator);

@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const code = @import("code.zig");
+const datagram = @import("io/datagram.zig");
 const library = @import("library.zig");
 const ring = @import("ring.zig");
 
@@ -74,6 +75,8 @@ pub const layouts: []const Constant = &.{
     .{ .name = "entry_value", .value = @offsetOf(ring.Entry, "value") },
     .{ .name = "entry_size", .value = @sizeOf(ring.Entry) },
     .{ .name = "max_args", .value = @import("native.zig").max_args },
+    .{ .name = "datagram_batch", .value = datagram.max_batch },
+    .{ .name = "datagram_size", .value = datagram.slot_size },
     .{ .name = "slot_bits", .value = @import("slot.zig").Slot.index_bits },
 };
 

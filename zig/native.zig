@@ -22,7 +22,9 @@ const code = @import("code.zig");
 const stacks = @import("stack.zig");
 const sys = @import("sys.zig");
 const remainingStackSize = @import("frame.zig").remainingStackSize;
+const datagram = @import("io/datagram.zig");
 const tcp = @import("io/tcp.zig");
+const udp = @import("io/udp.zig");
 
 pub const max_args = 8;
 pub const canceled = sys.negative(.CANCELED);
@@ -276,6 +278,33 @@ pub const NativeFrame = struct {
         return frame.env.files.files.get(handle) orelse error.BadHandle;
     }
 
+    /// Waits for a datagram, puts what fits of it into `bytes` and gives that length, which may be 0. `from` (may be null) gets its sender
+    /// and whole length.
+    pub fn receiveBody(frame: *NativeFrame, handle: Handle, bytes: []u8, from: ?*datagram.Record) i32 {
+        var ignored: datagram.Record = .{};
+        while (true) {
+            const socket = frame.datagramSocketOf(handle) catch |err| return socketError(err);
+            if (!socket.in.isIdle()) return sys.negative(.BUSY);
+            const length = datagram.receiveOne(socket.fd, from orelse &ignored, bytes);
+            if (length != sys.negative(.AGAIN)) return length;
+            const waited = frame.ended(socket.startWait(&socket.in, &frame.wait), &socket.in.op, &reading);
+            if (waited < 0) return waited;
+        }
+    }
+
+    /// Sends `bytes` as one datagram to `to`, or where the socket is connected to.
+    pub fn sendBody(frame: *NativeFrame, handle: Handle, bytes: []const u8, to: ?*const datagram.Record) i32 {
+        const connected: datagram.Record = .{};
+        while (true) {
+            const socket = frame.datagramSocketOf(handle) catch |err| return socketError(err);
+            if (!socket.out.isIdle()) return sys.negative(.BUSY);
+            const sent = datagram.sendOne(socket.fd, socket.family, to orelse &connected, bytes);
+            if (sent != sys.negative(.AGAIN)) return sent;
+            const waited = frame.ended(socket.startWait(&socket.out, &frame.wait), &socket.out.op, &writing);
+            if (waited < 0) return waited;
+        }
+    }
+
     fn isRunning(frame: *NativeFrame) bool {
         return frame.co.status == .active and frame.co.thread.current == frame.co;
     }
@@ -284,6 +313,12 @@ pub const NativeFrame = struct {
         if (!frame.isRunning()) return error.NotRunning;
         if (frame.takeCancel()) return error.Cancelled;
         return frame.env.sockets.get(handle) orelse error.BadHandle;
+    }
+
+    fn datagramSocketOf(frame: *NativeFrame, handle: Handle) error{ NotRunning, Cancelled, BadHandle }!*udp.Socket {
+        if (!frame.isRunning()) return error.NotRunning;
+        if (frame.takeCancel()) return error.Cancelled;
+        return frame.env.datagram_sockets.get(handle) orelse error.BadHandle;
     }
 
     fn socketError(err: error{ NotRunning, Cancelled, BadHandle }) i32 {

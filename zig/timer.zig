@@ -160,6 +160,49 @@ test "random inserts, removes and pops against a sorted model" {
     }
 }
 
+test "of very many timers a removal moves one path of the heap, and the rest fire in order" {
+    const allocator = std.testing.allocator;
+    const count: u32 = if (@import("builtin").mode == .Debug) 1 << 17 else 1 << 20;
+    const seed: u64 = 0x6d69_6c6c;
+    errdefer std.debug.print("seed {x}\n", .{seed});
+    var prng = std.Random.DefaultPrng.init(seed);
+    const random = prng.random();
+    const timers = try allocator.alloc(Timer, count);
+    defer allocator.free(timers);
+    const places = try allocator.alloc(u32, count);
+    defer allocator.free(places);
+    @memset(timers, .{ .fireFn = undefined });
+    var heap: Heap = .{};
+    defer heap.deinit(allocator);
+    for (timers) |*t| try heap.insert(allocator, t, random.int(u40));
+    const depth = std.math.log2_int_ceil(u32, count) / std.math.log2_int(u32, Heap.arity) + 1;
+    var removed: u32 = 0;
+    for (0..20) |_| {
+        for (timers, places) |t, *place| place.* = t.index;
+        const victim = random.uintLessThan(u32, count);
+        if (!timers[victim].isSet()) continue;
+        heap.remove(&timers[victim]);
+        removed += 1;
+        var moved: u32 = 0;
+        for (timers, places) |t, place| moved += @intFromBool(t.index != place);
+        try std.testing.expect(moved <= depth + 1);
+    }
+    for (timers, 0..) |*t, i| {
+        if (i % 2 == 0 or !t.isSet()) continue;
+        heap.remove(t);
+        removed += 1;
+    }
+    var previous: u64 = 0;
+    var fired: u32 = 0;
+    while (heap.earliest()) |deadline| : (fired += 1) {
+        try std.testing.expect(deadline >= previous);
+        previous = deadline;
+        if (deadline > 0) try std.testing.expectEqual(null, heap.popExpired(deadline - 1));
+        try std.testing.expect(!heap.popExpired(deadline).?.isSet());
+    }
+    try std.testing.expectEqual(count, fired + removed);
+}
+
 test "a deadline that has not passed stays" {
     var heap: Heap = .{};
     defer heap.deinit(std.testing.allocator);

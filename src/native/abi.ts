@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 202097824;
+export const abiVersion = 4095531765;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -16,6 +16,7 @@ export const symbols = {
   zc_env_unpark: { args: ["ptr"], returns: "void" },
   zc_op_cancel: { args: ["ptr", "u32"], returns: "i32" },
   zc_op_sleep: { args: ["ptr", "u32", "f64"], returns: "i32" },
+  zc_op_sleep_until: { args: ["ptr", "u32", "f64"], returns: "i32" },
   zc_now: { args: [], returns: "f64" },
   zc_tcp_listen: { args: ["ptr", "buffer", "u32", "u32", "u32", "u32"], returns: "u32" },
   zc_tcp_open: { args: ["ptr", "buffer", "u32", "u32"], returns: "u32" },
@@ -49,6 +50,19 @@ export const symbols = {
   zc_op_file_close: { args: ["ptr", "u32", "u32"], returns: "i32" },
   zc_file_close: { args: ["ptr", "u32"], returns: "i32" },
   zc_file_is_stream: { args: ["ptr", "u32"], returns: "i32" },
+  zc_udp_bind: { args: ["ptr", "buffer", "u32", "u32", "u32"], returns: "u32" },
+  zc_udp_receive: { args: ["ptr", "u32", "buffer", "u32"], returns: "i32" },
+  zc_op_udp_receive: { args: ["ptr", "u32", "u32", "buffer", "u32"], returns: "i32" },
+  zc_op_udp_send: { args: ["ptr", "u32", "u32", "buffer", "u32", "buffer"], returns: "i32" },
+  zc_udp_connect: { args: ["ptr", "u32", "buffer"], returns: "i32" },
+  zc_udp_address: { args: ["ptr", "u32", "u32", "buffer"], returns: "i32" },
+  zc_udp_set: { args: ["ptr", "u32", "u32", "i32"], returns: "i32" },
+  zc_udp_buffer_size: { args: ["ptr", "u32", "u32"], returns: "i32" },
+  zc_udp_membership: { args: ["ptr", "u32", "u32", "buffer", "buffer", "u32"], returns: "i32" },
+  zc_udp_multicast_interface: { args: ["ptr", "u32", "buffer", "u32"], returns: "i32" },
+  zc_udp_interface_index: { args: ["ptr", "u32", "buffer", "u32"], returns: "i32" },
+  zc_udp_parse: { args: ["buffer", "u32", "buffer"], returns: "i32" },
+  zc_udp_close: { args: ["ptr", "u32"], returns: "i32" },
   zc_frame_start: { args: ["ptr", "ptr", "buffer", "u32", "u32", "u32", "buffer", "u32", "u32"], returns: "u32" },
   zc_frame_resume: { args: ["ptr", "u32", "f64"], returns: "i32" },
   zc_frame_cancel: { args: ["ptr", "u32"], returns: "i32" },
@@ -81,5 +95,7 @@ export const layouts = {
   entryValue: 8,
   entrySize: 16,
   maxArgs: 8,
+  datagramBatch: 32,
+  datagramSize: 65536,
   slotBits: 22,
 } as const;

@@ -2,6 +2,7 @@
 //! `frame` is the body's argument, valid until it returns, and only inside the body. Results are 0 or more, or a negative
 //! errno; -ECANCELED after a cancel.
 
+const datagram = @import("../io/datagram.zig");
 const Handle = @import("../handle.zig").Handle;
 const NativeFrame = @import("../native.zig").NativeFrame;
 const native = @import("../native.zig");
@@ -45,5 +46,15 @@ pub const exports = struct {
     /// Writes all `len` (at most 2^31 - 1) bytes at `position`.
     pub fn file_pwrite(frame: *NativeFrame, handle: Handle, bytes: [*]const u8, len: u32, position: f64) callconv(.c) i32 {
         return frame.pwriteBody(handle, bytes[0..len], position);
+    }
+
+    /// Waits for a datagram and gives how many bytes of it fitted into `bytes`, 0 for an empty one. `from` may be null.
+    pub fn udp_read(frame: *NativeFrame, handle: Handle, bytes: [*]u8, len: u32, from: ?*datagram.Record) callconv(.c) i32 {
+        return frame.receiveBody(handle, bytes[0..len], from);
+    }
+
+    /// Sends one datagram. `to`: as a read left it, or null for where the socket is connected to.
+    pub fn udp_write(frame: *NativeFrame, handle: Handle, bytes: [*]const u8, len: u32, to: ?*const datagram.Record) callconv(.c) i32 {
+        return frame.sendBody(handle, bytes[0..len], to);
     }
 };

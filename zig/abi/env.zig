@@ -87,8 +87,23 @@ pub const exports = struct {
         return code.parked;
     }
 
+    /// Completes with status 0 once `now` gives `time` (0 to 2^53) or more.
+    pub fn op_sleep_until(env: *Env, token: u32, time: f64) callconv(.c) i32 {
+        const slot = env.slots.claim(token) orelse return code.bad_token;
+        var deadline: u64 = std.math.lossyCast(u64, @ceil(time * std.time.ns_per_ms));
+        // The product may have been rounded down. What is centuries away need not be exact.
+        while (deadline < std.math.maxInt(i64) and milliseconds(deadline) < time) deadline += 1;
+        env.timers.insert(env.allocator, &slot.timer, deadline) catch return sys.negative(.NOMEM);
+        slot.target = .sleep;
+        return code.parked;
+    }
+
     /// The monotonic clock, in milliseconds.
     pub fn now() callconv(.c) f64 {
-        return @as(f64, @floatFromInt(sys.now())) / std.time.ns_per_ms;
+        return milliseconds(sys.now());
     }
 };
+
+fn milliseconds(ns: u64) f64 {
+    return @as(f64, @floatFromInt(ns)) / std.time.ns_per_ms;
+}

@@ -100,7 +100,7 @@ pub const IoUring = struct {
             .recv => .{ .recv = .{ .fd = op.fd, .buffer = .{ .slice = op.buffer } } },
             .send => .{ .send = .{ .fd = op.fd, .buffer = .{ .slice = op.buffer } } },
             .readable, .read => .{ .poll = .{ .fd = op.fd, .events = linux.POLL.IN } },
-            .write => .{ .poll = .{ .fd = op.fd, .events = linux.POLL.OUT } },
+            .writable, .write => .{ .poll = .{ .fd = op.fd, .events = linux.POLL.OUT } },
             .connect => .{ .connect = .{ .socket = op.fd, .addr = @as(*const ConnectAddress, @ptrCast(&op.address)).* } },
         } };
         self.loop.add(&op.completion);
@@ -237,7 +237,7 @@ pub const IoUring = struct {
                 const op: *Op = @fieldParentPtr("completion", c);
                 assert(op.isActive());
                 if (op.state == .cancelling) self.forgetCancel(op);
-                op.result = if (op.kind == .readable) @min(cqe.res, 0) else cqe.res;
+                op.result = if (op.kind == .readable or op.kind == .writable) @min(cqe.res, 0) else cqe.res;
                 if (op.kind == .recv and cqe.res > 0) sanitizer.kernelWrote(op.buffer[0..@intCast(cqe.res)]);
                 op.state = .finished;
                 finished.push(op);

@@ -48,6 +48,8 @@ pub const Op = struct {
         send,
         /// Waits until the descriptor can be read, or has an error; the result is 0.
         readable,
+        /// The same until it can be written.
+        writable,
         /// On what is no socket. The ring only waits until these can be done; the loop makes the call.
         read,
         write,
@@ -72,6 +74,7 @@ pub const Op = struct {
             .read => descriptor.read(&op.way, op.fd, op.buffer),
             .write => descriptor.write(&op.way, op.fd, op.buffer),
             .readable => if (sys.isReadable(op.fd)) 0 else sys.negative(.AGAIN),
+            .writable => if (sys.isWritable(op.fd)) 0 else sys.negative(.AGAIN),
             .entry, .job => unreachable, // they need no readiness
         };
     }

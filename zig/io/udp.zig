@@ -1,0 +1,253 @@
+//! Udp: datagram sockets on the loop. One wait in flight per direction, both embedded in the socket.
+//!
+//! The kernel is never given a buffer to keep: a socket waits until it can be read, or written, and the datagram goes straight
+//! from or into the caller's memory during the call that then receives or sends it. So a waiting socket holds no memory (of
+//! 64 KiB, for a datagram may be that large), and a cancelled read has taken nothing: the datagram stays in the kernel.
+//! The price is one system call more than a receive that io_uring keeps, for a datagram that was waited for; those that come
+//! behind it are received by the same call.
+//!
+//! `open -> closing -> gone`. A socket whose close was asked for cancels what is in flight; each op ends once and tells its
+//! waiter; the last one to end closes the descriptor, so a number is never reused under an operation.
+//!
+//! A socket owns its descriptor and its struct.
+
+const std = @import("std");
+const assert = std.debug.assert;
+const Allocator = std.mem.Allocator;
+const datagram = @import("datagram.zig");
+const linux = std.os.linux;
+const sys = @import("../sys.zig");
+const IoWait = @import("op.zig").IoWait;
+const Loop = @import("../loop.zig").Loop;
+const Op = @import("op.zig").Op;
+const Record = datagram.Record;
+const Watch = @import("../loop.zig").Watch;
+const parked = @import("tcp.zig").parked;
+
+pub const Side = struct {
+    op: Op,
+    /// Told once, when the op has ended.
+    wait: ?*IoWait = null,
+
+    pub fn isIdle(side: *const Side) bool {
+        return side.op.state == .idle;
+    }
+};
+
+pub const Options = packed struct(u32) {
+    reuse_port: bool = false,
+    reuse_address: bool = false,
+    ipv6_only: bool = false,
+    broadcast: bool = false,
+    unused: u28 = 0,
+};
+
+/// What can be set and asked by number.
+pub const Setting = enum(u32) { broadcast, ttl, multicast_ttl, multicast_loopback, receive_buffer, send_buffer };
+
+pub const Socket = struct {
+    allocator: Allocator,
+    loop: *Loop,
+    fd: sys.fd_t,
+    family: u32,
+    closing: bool = false,
+    /// The last receive took everything that was there: the next one is likely to wait.
+    drained: bool = true,
+    in: Side,
+    out: Side,
+    watch: Watch,
+
+    pub const Opened = union(enum) { socket: *Socket, errno: i32 };
+
+    pub fn bind(allocator: Allocator, loop: *Loop, address: *const sys.Address, options: Options) error{OutOfMemory}!Opened {
+        const family = address.any.family;
+        const fd = sys.result(linux.socket(family, linux.SOCK.DGRAM | linux.SOCK.CLOEXEC | linux.SOCK.NONBLOCK, linux.IPPROTO.UDP));
+        if (fd < 0) return .{ .errno = fd };
+        var rc: i32 = 0;
+        if (family == linux.AF.INET6) rc = sys.setOption(fd, linux.IPPROTO.IPV6, linux.IPV6.V6ONLY, @intFromBool(options.ipv6_only));
+        if (rc >= 0 and options.reuse_address) rc = sys.setOption(fd, linux.SOL.SOCKET, linux.SO.REUSEADDR, 1);
+        if (rc >= 0 and options.reuse_port) rc = sys.setOption(fd, linux.SOL.SOCKET, linux.SO.REUSEPORT, 1);
+        if (rc >= 0 and options.broadcast) rc = sys.setOption(fd, linux.SOL.SOCKET, linux.SO.BROADCAST, 1);
+        if (rc >= 0) rc = sys.bind(fd, address);
+        if (rc < 0) {
+            sys.close(fd);
+            return .{ .errno = rc };
+        }
+        return .{ .socket = try adopt(allocator, loop, fd, family) };
+    }
+
+    /// Takes the descriptor over, and closes it when there is no memory.
+    pub fn adopt(allocator: Allocator, loop: *Loop, fd: sys.fd_t, family: u32) error{OutOfMemory}!*Socket {
+        errdefer sys.close(fd);
+        const self = try allocator.create(Socket);
+        self.* = .{
+            .allocator = allocator,
+            .loop = loop,
+            .fd = fd,
+            .family = family,
+            .in = .{ .op = .{ .kind = .readable, .fd = fd, .doneFn = inDone } },
+            .out = .{ .op = .{ .kind = .writable, .fd = fd, .doneFn = outDone } },
+            .watch = .{ .ops = undefined },
+        };
+        self.watch.ops = .{ &self.in.op, &self.out.op };
+        loop.watch(&self.watch, fd);
+        return self;
+    }
+
+    /// Datagrams that are there, as `datagram.receive` gives them; -EAGAIN when there is none.
+    pub fn receive(self: *Socket, records: []Record, data: [*]u8) i32 {
+        const count = datagram.receive(self.fd, records, data);
+        self.drained = count < 0 or count < records.len;
+        return count;
+    }
+
+    /// Whether a receive should be tried before waiting. On epoll an edge that nobody waited for does not come again, so there it must.
+    pub fn triesFirst(self: *const Socket) bool {
+        return !self.drained or self.loop.wantsNonblocking();
+    }
+
+    /// As `datagram.send`.
+    pub fn send(self: *Socket, records: []const Record, data: [*]const u8) i32 {
+        return datagram.send(self.fd, self.family, records, data);
+    }
+
+    /// Waits until trying again pays: `parked`, then `wait` is told 0 or a negative errno; or an errno at once. It may have come in
+    /// vain: another process took the datagram, or its checksum was wrong.
+    pub fn startWait(self: *Socket, side: *Side, wait: *IoWait) i32 {
+        assert(side.isIdle() and side.wait == null and !self.closing);
+        if (self.loop.startWaiting(&side.op, &self.watch)) |failed| return failed;
+        wait.waiter.arm();
+        side.wait = wait;
+        return parked;
+    }
+
+    /// Sends to `to` when nothing else is said, and receives from nobody else.
+    pub fn connect(self: *Socket, to: *const Record) i32 {
+        const address = to.toAddress(self.family) orelse return sys.negative(.INVAL);
+        return sys.connect(self.fd, &address);
+    }
+
+    /// Ends what is in flight and gives the socket up: the caller must not use it again.
+    pub fn close(self: *Socket) void {
+        assert(!self.closing);
+        self.closing = true;
+        self.loop.cancel(&self.in.op);
+        self.loop.cancel(&self.out.op);
+        self.destroyIfDone();
+    }
+
+    pub fn set(self: *Socket, setting: Setting, value: c_int) i32 {
+        const is_ip6 = self.family == linux.AF.INET6;
+        const rc = switch (setting) {
+            .broadcast => return sys.setOption(self.fd, linux.SOL.SOCKET, linux.SO.BROADCAST, value),
+            .receive_buffer => return sys.setOption(self.fd, linux.SOL.SOCKET, linux.SO.RCVBUF, value),
+            .send_buffer => return sys.setOption(self.fd, linux.SOL.SOCKET, linux.SO.SNDBUF, value),
+            .ttl => sys.setOption(self.fd, linux.IPPROTO.IP, linux.IP.TTL, value),
+            .multicast_ttl => sys.setOption(self.fd, linux.IPPROTO.IP, linux.IP.MULTICAST_TTL, value),
+            .multicast_loopback => sys.setOption(self.fd, linux.IPPROTO.IP, linux.IP.MULTICAST_LOOP, value),
+        };
+        // An IPv6 socket sends to IPv4, too, and has both.
+        if (rc < 0 or !is_ip6) return rc;
+        return sys.setOption(self.fd, linux.IPPROTO.IPV6, switch (setting) {
+            .ttl => linux.IPV6.UNICAST_HOPS,
+            .multicast_ttl => linux.IPV6.MULTICAST_HOPS,
+            .multicast_loopback => linux.IPV6.MULTICAST_LOOP,
+            else => unreachable,
+        }, value);
+    }
+
+    /// The size of a buffer as the kernel counts it, or a negative errno.
+    pub fn bufferSize(self: *Socket, setting: Setting) i32 {
+        const name: u32 = switch (setting) {
+            .receive_buffer => linux.SO.RCVBUF,
+            .send_buffer => linux.SO.SNDBUF,
+            else => return sys.negative(.INVAL),
+        };
+        var value: c_int = 0;
+        var size: linux.socklen_t = @sizeOf(c_int);
+        const rc = sys.result(linux.getsockopt(self.fd, linux.SOL.SOCKET, name, std.mem.asBytes(&value), &size));
+        return if (rc < 0) rc else value;
+    }
+
+    const Ip4Membership = extern struct { group: [4]u8, address: [4]u8 = @splat(0), interface: c_int = 0 };
+    const Ip6Membership = extern struct { group: [16]u8, interface: c_int };
+
+    /// Joins or leaves a multicast group on an interface.
+    pub fn setMembership(self: *Socket, group: *const Record, interface: Interface, joins: bool) i32 {
+        if (group.family == 4) {
+            const request: Ip4Membership = .{ .group = group.address[0..4].*, .address = interface.address, .interface = interface.index };
+            return self.setBytes(linux.IPPROTO.IP, if (joins) linux.IP.ADD_MEMBERSHIP else linux.IP.DROP_MEMBERSHIP, std.mem.asBytes(&request));
+        }
+        const request: Ip6Membership = .{ .group = group.address, .interface = interface.index };
+        return self.setBytes(linux.IPPROTO.IPV6, if (joins) linux.IPV6.ADD_MEMBERSHIP else linux.IPV6.DROP_MEMBERSHIP, std.mem.asBytes(&request));
+    }
+
+    /// The interface that multicast datagrams leave by.
+    pub fn setMulticastInterface(self: *Socket, interface: Interface) i32 {
+        const request: Ip4Membership = .{ .group = @splat(0), .address = interface.address, .interface = interface.index };
+        const rc = self.setBytes(linux.IPPROTO.IP, linux.IP.MULTICAST_IF, std.mem.asBytes(&request));
+        if (rc < 0 or self.family != linux.AF.INET6) return rc;
+        return sys.setOption(self.fd, linux.IPPROTO.IPV6, linux.IPV6.MULTICAST_IF, interface.index);
+    }
+
+    fn setBytes(self: *Socket, level: i32, name: u32, bytes: []const u8) i32 {
+        return sys.result(linux.setsockopt(self.fd, level, name, bytes.ptr, @intCast(bytes.len)));
+    }
+
+    /// For multicast: an index, or an IPv4 address of the interface; neither leaves the choice to the kernel.
+    pub const Interface = struct { index: c_int = 0, address: [4]u8 = @splat(0) };
+
+    /// `text`: empty, an IPv4 address, or a name. Null: there is no such interface.
+    pub fn findInterface(self: *Socket, text: []const u8) ?Interface {
+        if (text.len == 0) return .{};
+        if (sys.Address.parse(text, 0)) |address| {
+            return if (address.any.family == linux.AF.INET) .{ .address = @bitCast(address.in.addr) } else null;
+        } else |_| {}
+        return .{ .index = @intCast(self.interfaceIndex(text) orelse return null) };
+    }
+
+    /// Of an interface by its name.
+    pub fn interfaceIndex(self: *Socket, name: []const u8) ?u32 {
+        // The kernel writes the index behind the name; the whole is larger only for other requests.
+        var request: extern struct { name: [16]u8, index: c_int, unused: [20]u8 } = .{ .name = @splat(0), .index = 0, .unused = @splat(0) };
+        if (name.len >= request.name.len) return null;
+        @memcpy(request.name[0..name.len], name);
+        if (sys.result(linux.ioctl(self.fd, linux.SIOCGIFINDEX, @intFromPtr(&request))) < 0) return null;
+        return @intCast(request.index);
+    }
+
+    fn inDone(op: *Op) void {
+        const side: *Side = @fieldParentPtr("op", op);
+        const self: *Socket = @fieldParentPtr("in", side);
+        self.drained = false;
+        self.tell(side);
+    }
+
+    fn outDone(op: *Op) void {
+        const side: *Side = @fieldParentPtr("op", op);
+        const self: *Socket = @fieldParentPtr("out", side);
+        self.tell(side);
+    }
+
+    fn tell(self: *Socket, side: *Side) void {
+        if (side.wait) |wait| {
+            side.wait = null;
+            wait.result = if (self.closing) sys.negative(.CANCELED) else side.op.result;
+            wait.waiter.wake();
+        }
+        if (self.closing) self.destroyIfDone();
+    }
+
+    fn destroyIfDone(self: *Socket) void {
+        assert(self.closing);
+        if (!self.in.isIdle() or !self.out.isIdle()) return;
+        self.loop.unwatch(&self.watch, self.fd);
+        sys.close(self.fd);
+        self.allocator.destroy(self);
+    }
+};
+
+test {
+    _ = datagram;
+    _ = @import("udp_test.zig");
+}
