@@ -34,6 +34,10 @@ int32_t zc_sleep(zc_frame *frame, double ms);
 int32_t zc_tcp_read(zc_frame *frame, uint32_t connection, uint8_t *bytes, uint32_t len);
 /* Writes all len (at most 2^31 - 1) bytes. */
 int32_t zc_tcp_write(zc_frame *frame, uint32_t connection, const uint8_t *bytes, uint32_t len);
+/* Waits until it is notified. notification: an argument that was an AsyncNotification of this thread. */
+int32_t zc_notification_wait(zc_frame *frame, double notification);
+/* From any thread, also outside of bodies and in signal handlers; never waits. 0, or -EBADF (-9) when it names nothing open (any more). */
+int32_t zc_notify(double notification);
 
 #ifdef __cplusplus
 }

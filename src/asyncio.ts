@@ -4,6 +4,7 @@ export { Address } from "./address.ts";
 export { type DescriptorOptions, fromDescriptor, pipe, stderr, stdin, stdout } from "./descriptor.ts";
 export { Duplex, Reader, type ReadUntilOptions, Writer } from "./duplex.ts";
 export { Loop, runOwner as run } from "./loop.ts";
+export { AsyncNotification, type AsyncNotificationHandle, type Notifier } from "./notification.ts";
 export { sleep } from "./sleep.ts";
 export type { Writable } from "./stream-write.ts";
 export { type ConnectOptions, type KeepAliveOptions, type ListenOptions, TCP, TCPServer } from "./tcp.ts";

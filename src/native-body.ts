@@ -10,6 +10,7 @@ import { ioError, MisuseError } from "./error.ts";
 import { Frame } from "./frame.ts";
 import { layouts } from "./native/abi.ts";
 import { acquire, env, lastErrno, lastValue, library, release } from "./native/env.ts";
+import { AsyncNotification } from "./notification.ts";
 import { poke, state } from "./scheduler.ts";
 import type { Wait, WaitList } from "./wait.ts";
 
@@ -29,8 +30,11 @@ export class NativeBody {
   }
 }
 
-/** What a native body takes: numbers, and connections and other streams for `zc_tcp_read` and `zc_tcp_write`. */
-export type NativeArgument = number | Endpoint;
+/**
+ * What a native body takes: numbers, connections and other streams for `zc_tcp_read` and `zc_tcp_write`, notifications for
+ * `zc_notification_wait` and `zc_notify`.
+ */
+export type NativeArgument = number | Endpoint | AsyncNotification;
 
 const encoder = new TextEncoder();
 
@@ -142,6 +146,7 @@ function checkStack(stack: unknown): StackOption {
 
 function checkArgument(argument: unknown, index: number): number {
   if (argument instanceof Endpoint) return argument.opened();
+  if (argument instanceof AsyncNotification) return argument.id;
   if (typeof argument === "number") return argument;
-  throw new TypeError(`xasync: argument ${index} of a native body must be a number or a stream, got ${show(argument)}`);
+  throw new TypeError(`xasync: argument ${index} of a native body must be a number, a stream or an AsyncNotification, got ${show(argument)}`);
 }

@@ -120,6 +120,8 @@ const docs = .{
     .sleep = "Waits at least ms milliseconds.",
     .tcp_read = "Reads 1 to len bytes; 0 at the end of the stream. connection: an argument that was a stream.",
     .tcp_write = "Writes all len (at most 2^31 - 1) bytes.",
+    .notification_wait = "Waits until it is notified. notification: an argument that was an AsyncNotification of this thread.",
+    .notify = "From any thread, also outside of bodies and in signal handlers; never waits. 0, or -EBADF (-9) when it names nothing open (any more).",
 };
 const names = .{
     .arg = .{ "frame", "index" },
@@ -128,6 +130,8 @@ const names = .{
     .sleep = .{ "frame", "ms" },
     .tcp_read = .{ "frame", "connection", "bytes", "len" },
     .tcp_write = .{ "frame", "connection", "bytes", "len" },
+    .notification_wait = .{ "frame", "notification" },
+    .notify = .{"notification"},
 };
 
 fn cType(comptime T: type) []const u8 {

@@ -11,6 +11,7 @@ const buffer = @import("buffer.zig");
 const handle = @import("handle.zig");
 const Executor = @import("executor.zig").Executor;
 const loop = @import("loop.zig");
+const Notification = @import("io/notification.zig").Notification;
 const NativeFrame = @import("native.zig").NativeFrame;
 const OwnStack = @import("native.zig").OwnStack;
 const ring = @import("ring.zig");
@@ -28,6 +29,7 @@ pub const Env = struct {
     ring: ring.Ring,
     slots: slot.Slots = .{},
     sockets: handle.Table(tcp.Socket) = .{},
+    notifications: Notification.List = .{},
     frames: handle.Table(NativeFrame) = .{},
     own_stacks: handle.Table(OwnStack) = .{},
     /// Native bodies that have returned in a tick and are freed after it.
@@ -60,10 +62,15 @@ pub const Env = struct {
         return env;
     }
 
-    /// Closes all sockets, waits for the kernel to let go of them, and frees everything.
+    /// Closes all sockets and notifications, waits for the kernel to let go of them, and frees everything.
     pub fn destroy(env: *Env) void {
         const allocator = env.allocator;
         for (env.sockets.slots.items) |entry| if (entry.object) |socket| socket.close();
+        var notification = env.notifications.head;
+        while (notification) |one| {
+            notification = one.next;
+            if (!one.closing) one.close();
+        }
         // What the kernel still holds must not be freed: better lost than written to by it.
         if (!env.settle()) return;
         for (env.frames.slots.items) |entry| if (entry.object) |frame| frame.abandon();

@@ -7,6 +7,7 @@ pub const groups = .{
     @import("abi/env.zig").exports,
     @import("abi/tcp.zig").exports,
     @import("abi/stream.zig").exports,
+    @import("abi/notification.zig").exports,
     @import("abi/frame.zig").exports,
     @import("abi/stack.zig").exports,
 };
@@ -40,5 +41,7 @@ test {
     _ = @import("host.zig");
     _ = @import("io/tcp.zig");
     _ = @import("io/descriptor_test.zig");
+    _ = @import("notice.zig");
+    _ = @import("io/notification.zig");
     _ = @import("native.zig");
 }

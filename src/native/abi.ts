@@ -1,6 +1,7 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
 export const abiVersion = 2976804302;
+export const abiVersion = 1705066594;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -38,6 +39,10 @@ export const symbols = {
   zc_unix_listen: { args: ["ptr", "buffer", "u32", "u32"], returns: "u32" },
   zc_unix_connect: { args: ["ptr", "buffer", "u32"], returns: "u32" },
   zc_unix_peer: { args: ["ptr", "u32", "buffer"], returns: "i32" },
+  zc_notification_open: { args: ["ptr"], returns: "f64" },
+  zc_op_notification_wait: { args: ["ptr", "f64", "u32"], returns: "i32" },
+  zc_notification_notify: { args: ["f64"], returns: "i32" },
+  zc_notification_close: { args: ["ptr", "f64"], returns: "i32" },
   zc_frame_start: { args: ["ptr", "ptr", "buffer", "u32", "u32", "u32", "buffer", "u32", "u32"], returns: "u32" },
   zc_frame_resume: { args: ["ptr", "u32", "f64"], returns: "i32" },
   zc_frame_cancel: { args: ["ptr", "u32"], returns: "i32" },

@@ -5,6 +5,8 @@
 const Handle = @import("../handle.zig").Handle;
 const NativeFrame = @import("../native.zig").NativeFrame;
 const native = @import("../native.zig");
+const notice = @import("../notice.zig");
+const sys = @import("../sys.zig");
 
 pub const exports = struct {
     /// Argument `index`, 0 when there is none.
@@ -35,5 +37,15 @@ pub const exports = struct {
     /// Writes all `len` (at most 2^31 - 1) bytes.
     pub fn tcp_write(frame: *NativeFrame, handle: Handle, bytes: [*]const u8, len: u32) callconv(.c) i32 {
         return frame.writeBody(handle, bytes[0..len]);
+    }
+
+    /// Waits until the notification `id`, an AsyncNotification that TypeScript of the same thread passed, is notified.
+    pub fn notification_wait(frame: *NativeFrame, id: f64) callconv(.c) i32 {
+        return frame.notificationWaitBody(id);
+    }
+
+    /// From any thread and from signal handlers; never waits. 0, or -EBADF when `id` names no notification that is open.
+    pub fn notify(id: f64) callconv(.c) i32 {
+        return if (notice.notify(notice.idFrom(id) orelse return sys.negative(.BADF))) 0 else sys.negative(.BADF);
     }
 };
