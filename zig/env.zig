@@ -8,6 +8,7 @@ const std = @import("std");
 const assert = std.debug.assert;
 const Allocator = std.mem.Allocator;
 const buffer = @import("buffer.zig");
+const child = @import("io/child.zig");
 const handle = @import("handle.zig");
 const Executor = @import("executor.zig").Executor;
 const loop = @import("loop.zig");
@@ -30,6 +31,7 @@ pub const Env = struct {
     slots: slot.Slots = .{},
     sockets: handle.Table(tcp.Socket) = .{},
     notifications: Notification.List = .{},
+    children: child.Table = .{},
     frames: handle.Table(NativeFrame) = .{},
     own_stacks: handle.Table(OwnStack) = .{},
     /// Native bodies that have returned in a tick and are freed after it.
@@ -62,7 +64,7 @@ pub const Env = struct {
         return env;
     }
 
-    /// Closes all sockets and notifications, waits for the kernel to let go of them, and frees everything.
+    /// Closes all sockets and notifications, leaves children alone, waits for the kernel to let go of what it has, and frees everything.
     pub fn destroy(env: *Env) void {
         const allocator = env.allocator;
         for (env.sockets.slots.items) |entry| if (entry.object) |socket| socket.close();
@@ -71,6 +73,7 @@ pub const Env = struct {
             notification = one.next;
             if (!one.closing) one.close();
         }
+        for (env.children.slots.items) |entry| if (entry.object) |process| process.abandon();
         // What the kernel still holds must not be freed: better lost than written to by it.
         if (!env.settle()) return;
         for (env.frames.slots.items) |entry| if (entry.object) |frame| frame.abandon();
@@ -79,6 +82,7 @@ pub const Env = struct {
         env.frames.deinit(allocator);
         env.stacks.deinit();
         env.sockets.deinit(allocator);
+        env.children.deinit(allocator);
         env.timers.deinit(allocator);
         env.slots.deinit(allocator);
         env.ring.deinit(allocator);

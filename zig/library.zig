@@ -8,6 +8,7 @@ pub const groups = .{
     @import("abi/tcp.zig").exports,
     @import("abi/stream.zig").exports,
     @import("abi/notification.zig").exports,
+    @import("abi/process.zig").exports,
     @import("abi/frame.zig").exports,
     @import("abi/stack.zig").exports,
 };
@@ -43,5 +44,7 @@ test {
     _ = @import("io/descriptor_test.zig");
     _ = @import("notice.zig");
     _ = @import("io/notification.zig");
+    _ = @import("spawn.zig");
+    _ = @import("io/child.zig");
     _ = @import("native.zig");
 }

@@ -2,6 +2,7 @@
 
 export const abiVersion = 2976804302;
 export const abiVersion = 1705066594;
+export const abiVersion = 1268829261;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -43,6 +44,11 @@ export const symbols = {
   zc_op_notification_wait: { args: ["ptr", "f64", "u32"], returns: "i32" },
   zc_notification_notify: { args: ["f64"], returns: "i32" },
   zc_notification_close: { args: ["ptr", "f64"], returns: "i32" },
+  zc_process_spawn: { args: ["ptr", "buffer", "buffer", "u32"], returns: "u32" },
+  zc_process_watch: { args: ["ptr", "i32"], returns: "u32" },
+  zc_op_process_wait: { args: ["ptr", "u32", "u32"], returns: "i32" },
+  zc_process_kill: { args: ["ptr", "u32", "u32"], returns: "i32" },
+  zc_process_leave: { args: ["ptr", "u32"], returns: "i32" },
   zc_frame_start: { args: ["ptr", "ptr", "buffer", "u32", "u32", "u32", "buffer", "u32", "u32"], returns: "u32" },
   zc_frame_resume: { args: ["ptr", "u32", "f64"], returns: "i32" },
   zc_frame_cancel: { args: ["ptr", "u32"], returns: "i32" },
@@ -74,6 +80,13 @@ export const layouts = {
   entryStatus: 4,
   entryValue: 8,
   entrySize: 16,
+  planPaths: 0,
+  planLeadsSession: 16,
+  planStdio: 20,
+  planPid: 44,
+  planStreams: 48,
+  planStage: 60,
+  planSize: 64,
   maxArgs: 8,
   slotBits: 22,
 } as const;
