@@ -5,6 +5,18 @@ export { type DescriptorOptions, fromDescriptor, pipe, stderr, stdin, stdout } f
 export { Duplex, Reader, type ReadUntilOptions, Writer } from "./duplex.ts";
 export { Loop, runOwner as run } from "./loop.ts";
 export { AsyncNotification, type AsyncNotificationHandle, type Notifier } from "./notification.ts";
+export {
+  type EndOptions,
+  type ExitStatus,
+  Process,
+  type RunOptions,
+  type RunResult,
+  type Signal,
+  type SpawnOptions,
+  type StdioInput,
+  type StdioOutput,
+} from "./process.ts";
+export type { SpawnSettings, Stdio } from "./process-plan.ts";
 export { sleep } from "./sleep.ts";
 export type { Writable } from "./stream-write.ts";
 export { type ConnectOptions, type KeepAliveOptions, type ListenOptions, TCP, TCPServer } from "./tcp.ts";
