@@ -79,9 +79,14 @@ function environment(variables: Readonly<Record<string, string | undefined>>, wh
   const list: string[] = [];
   for (const [name, value] of Object.entries(variables)) {
     if (value === undefined) continue;
-    if (name === "" || name.includes("="))
+    if (name === "" || name.includes("=")) {
       throw new TypeError(`${what}: a name in options.env must not be empty nor contain "=", got ${show(name)}`);
-    list.push(checkText(`${name}=${checkString(value, `${what}: options.env.${name}`)}`, `${what}: options.env.${name}`));
+    }
+    const text = `${name}=${value}`;
+    // Named only when it is wrong: there are many.
+    if (typeof value !== "string" || text.includes("\0"))
+      checkText(typeof value === "string" ? text : value, `${what}: options.env.${name}`);
+    list.push(text);
   }
   return list;
 }
