@@ -17,6 +17,7 @@ export {
   type StdioOutput,
 } from "./process.ts";
 export type { SpawnSettings, Stdio } from "./process-plan.ts";
+export { type SignalSource, signals } from "./signal.ts";
 export { sleep } from "./sleep.ts";
 export type { Writable } from "./stream-write.ts";
 export { type ConnectOptions, type KeepAliveOptions, type ListenOptions, TCP, TCPServer } from "./tcp.ts";

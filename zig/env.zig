@@ -16,6 +16,7 @@ const Notification = @import("io/notification.zig").Notification;
 const NativeFrame = @import("native.zig").NativeFrame;
 const OwnStack = @import("native.zig").OwnStack;
 const ring = @import("ring.zig");
+const signal = @import("signal.zig");
 const slot = @import("slot.zig");
 const stack = @import("stack.zig");
 const sys = @import("sys.zig");
@@ -32,6 +33,8 @@ pub const Env = struct {
     sockets: handle.Table(tcp.Socket) = .{},
     notifications: Notification.List = .{},
     children: child.Table = .{},
+    /// Its sources of signals, by their indexes.
+    signal_sources: u64 = 0,
     frames: handle.Table(NativeFrame) = .{},
     own_stacks: handle.Table(OwnStack) = .{},
     /// Native bodies that have returned in a tick and are freed after it.
@@ -68,6 +71,7 @@ pub const Env = struct {
     pub fn destroy(env: *Env) void {
         const allocator = env.allocator;
         for (env.sockets.slots.items) |entry| if (entry.object) |socket| socket.close();
+        while (env.signal_sources != 0) : (env.signal_sources &= env.signal_sources - 1) signal.close(@ctz(env.signal_sources));
         var notification = env.notifications.head;
         while (notification) |one| {
             notification = one.next;

@@ -9,6 +9,7 @@ pub const groups = .{
     @import("abi/stream.zig").exports,
     @import("abi/notification.zig").exports,
     @import("abi/process.zig").exports,
+    @import("abi/signal.zig").exports,
     @import("abi/frame.zig").exports,
     @import("abi/stack.zig").exports,
 };
@@ -44,6 +45,7 @@ test {
     _ = @import("io/descriptor_test.zig");
     _ = @import("notice.zig");
     _ = @import("io/notification.zig");
+    _ = @import("signal.zig");
     _ = @import("spawn.zig");
     _ = @import("io/child.zig");
     _ = @import("native.zig");

@@ -3,6 +3,7 @@
 export const abiVersion = 2976804302;
 export const abiVersion = 1705066594;
 export const abiVersion = 1268829261;
+export const abiVersion = 2029838383;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -49,6 +50,10 @@ export const symbols = {
   zc_op_process_wait: { args: ["ptr", "u32", "u32"], returns: "i32" },
   zc_process_kill: { args: ["ptr", "u32", "u32"], returns: "i32" },
   zc_process_leave: { args: ["ptr", "u32"], returns: "i32" },
+  zc_signal_open: { args: ["ptr", "f64", "u32", "u32"], returns: "i32" },
+  zc_signal_take: { args: ["ptr", "u32"], returns: "u32" },
+  zc_signal_put_back: { args: ["ptr", "u32", "u32"], returns: "void" },
+  zc_signal_close: { args: ["ptr", "u32"], returns: "void" },
   zc_frame_start: { args: ["ptr", "ptr", "buffer", "u32", "u32", "u32", "buffer", "u32", "u32"], returns: "u32" },
   zc_frame_resume: { args: ["ptr", "u32", "f64"], returns: "i32" },
   zc_frame_cancel: { args: ["ptr", "u32"], returns: "i32" },
