@@ -51,10 +51,12 @@ test "all who wait are told how it ended, and who asks later, too" {
         const before = openDescriptors();
         const env = try create(backend) orelse continue;
         var plan = quiet();
-        const handle = shell(env, "exit 42", &plan);
+        plan.stdio[0].kind = @intFromEnum(process.Plan.Kind.pipe);
+        const handle = shell(env, "read line; exit 42", &plan);
         try testing.expect(handle != 0 and plan.pid > 0);
         for (0..3) |token| try testing.expectEqual(code.parked, zc.op_process_wait(env, handle, @intCast(token)));
         try testing.expect(env.slots.busy(1).?.cancel());
+        try testing.expectEqual(0, @import("../abi/tcp.zig").exports.tcp_close(env, plan.streams[0]));
         for ([_]u32{ 0, 2 }) |token| {
             const entry = try next(env);
             try testing.expectEqual(token, entry.token);
@@ -183,5 +185,93 @@ test "memory that runs out, or a program that is not there, leaves nothing behin
         while (env.loop.in_flight > 0) try env.tick(true);
         try testing.expectEqual(before, openDescriptors());
         try testing.expectEqual(0, env.children.live);
+    }
+}
+
+/// A child as the test knows it: how it will end, and who waits for that.
+const Model = struct {
+    handle: u32,
+    pid: i32,
+    expected: ?i32,
+    left: bool = false,
+};
+
+test "random starts, waits, cancels, kills and farewells: each wait is told once, and rightly" {
+    if (isEmulated()) return error.SkipZigTest;
+    for (backends) |backend| {
+        for (0..6) |seed| {
+            errdefer std.debug.print("seed {d} on {t}\n", .{ seed, backend });
+            try runSeed(backend, seed);
+        }
+    }
+}
+
+fn runSeed(backend: Backend, seed: u64) !void {
+    const before = openDescriptors();
+    const env = try create(backend) orelse return;
+    var children: std.ArrayList(Model) = .empty;
+    defer children.deinit(testing.allocator);
+    // By token: which child it waits for.
+    var waits: [16]?usize = @splat(null);
+    var prng = std.Random.DefaultPrng.init(seed);
+    const random = prng.random();
+    for (0..120) |_| {
+        const which = if (children.items.len > 0) random.uintLessThan(usize, children.items.len) else 0;
+        const token = random.uintLessThan(u32, waits.len);
+        switch (random.uintLessThan(u32, 6)) {
+            0 => {
+                var plan = quiet();
+                const sleeps = random.boolean();
+                const handle = if (sleeps) shell(env, "exec sleep 100", &plan) else shell(env, "exit 4", &plan);
+                try children.append(testing.allocator, .{ .handle = handle, .pid = plan.pid, .expected = if (sleeps) null else 4 });
+            },
+            1, 2 => if (which < children.items.len and waits[token] == null and !children.items[which].left) {
+                const result = zc.op_process_wait(env, children.items[which].handle, token);
+                if (result == code.parked) waits[token] = which else try testing.expectEqual(children.items[which].expected, result);
+            },
+            3 => if (waits[token] != null) {
+                // Not there any more: told, and in the ring.
+                const slot = env.slots.busy(token) orelse continue;
+                try testing.expect(slot.cancel());
+                waits[token] = null;
+            },
+            4 => if (which < children.items.len and !children.items[which].left and children.items[which].expected == null) {
+                try testing.expectEqual(0, zc.process_kill(env, children.items[which].handle, 9));
+                children.items[which].expected = 256 + 9;
+            },
+            else => if (which < children.items.len and children.items[which].expected != null) {
+                const waited = for (waits) |wait| {
+                    if (wait == which) break true;
+                } else children.items[which].left;
+                if (waited) continue;
+                try testing.expectEqual(0, zc.process_leave(env, children.items[which].handle));
+                children.items[which].left = true;
+            },
+        }
+        if (random.boolean()) try env.tick(false);
+        try drain(env, children.items, &waits);
+    }
+    for (children.items) |*child| if (child.expected == null) {
+        _ = zc.process_kill(env, child.handle, 9);
+        child.expected = 256 + 9;
+    };
+    while (env.loop.in_flight > 0) {
+        try env.tick(true);
+        try drain(env, children.items, &waits);
+    }
+    for (waits) |wait| try testing.expectEqual(null, wait);
+    env.destroy();
+    try testing.expectEqual(before, openDescriptors());
+    var info: linux.siginfo_t = undefined;
+    try testing.expectEqual(.CHILD, linux.errno(linux.waitid(.ALL, 0, &info, linux.W.EXITED | linux.W.NOHANG, null)));
+}
+
+fn drain(env: *Env, children: []const Model, waits: []?usize) !void {
+    const shared = env.ring.shared;
+    while (shared.tail != shared.head) : (shared.head += 1) {
+        const entry = env.ring.entries[shared.head % env.ring.entries.len];
+        const which = waits[entry.token] orelse return error.ToldTwice;
+        try testing.expectEqual(children[which].expected, entry.status);
+        waits[entry.token] = null;
     }
 }

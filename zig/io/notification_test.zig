@@ -9,6 +9,7 @@ const sys = @import("../sys.zig");
 const Backend = @import("../loop.zig").Backend;
 const Env = @import("../env.zig").Env;
 const Notification = @import("notification.zig").Notification;
+const NativeFrame = @import("../native.zig").NativeFrame;
 const openDescriptors = @import("tcp_test.zig").openDescriptors;
 
 const backends = [_]Backend{ .io_uring, .epoll };
@@ -194,5 +195,23 @@ fn runSeed(backend: Backend, seed: u64) !void {
         }
         if (random.boolean()) try env.tick(false);
         try testing.expectEqual(env.ring.shared.head, env.ring.shared.tail);
+    }
+}
+
+test "a native body that waits when its Env ends is let go of" {
+    const Body = struct {
+        fn wait(frame: *NativeFrame) callconv(.c) f64 {
+            return @floatFromInt(frame.notificationWaitBody(frame.arguments[0]));
+        }
+    };
+    for (backends) |backend| {
+        const env = try create(backend) orelse continue;
+        const n = try open(env);
+        const id: f64 = @floatFromInt(n.id);
+        for (0..2) |token| {
+            const frame = try NativeFrame.create(env, Body.wait, &.{id}, .{ .size = 64 * 1024 }, "body", env.slots.claim(@intCast(token)).?);
+            try testing.expectEqual(code.suspended, frame.run());
+        }
+        env.destroy();
     }
 }
