@@ -235,6 +235,8 @@ test "a signal that cannot be handled, and one source too many, leave all as it 
 }
 
 test "sources come and go while signals rain on other threads" {
+    // qemu-user looks at a handler twice, and calls address 0 when it has become the default between.
+    if (@import("spawn_test.zig").isEmulated()) return error.SkipZigTest;
     const Rain = struct {
         stop: std.atomic.Value(bool) = .init(false),
 
