@@ -1,7 +1,7 @@
 // ProcessPlan: what a child process is to be, checked and put into bytes for native code (zig/abi/process.zig, Plan), and what became of it.
 
 import { checkString, show } from "./check.ts";
-import { Endpoint } from "./endpoint.ts";
+import { Reader, Writer } from "./duplex.ts";
 import { type IoError, ioError } from "./error.ts";
 import { layouts } from "./native/abi.ts";
 import { env, lastErrno, library } from "./native/env.ts";
@@ -18,7 +18,8 @@ export interface SpawnSettings {
   readonly detached?: boolean;
 }
 
-export type StdioList = readonly [stdin: Stdio | Endpoint, stdout: Stdio | Endpoint, stderr: Stdio | Endpoint];
+type Target = Stdio | Reader | Writer;
+export type StdioList = readonly [stdin: Target, stdout: Target, stderr: Target];
 
 export interface Started {
   readonly handle: number;
@@ -91,12 +92,12 @@ function environment(variables: Readonly<Record<string, string | undefined>>, wh
   return list;
 }
 
-function stdioOf(one: Stdio | Endpoint, index: number, what: string): [kind: number, value: number] {
+function stdioOf(one: Target, index: number, what: string): [kind: number, value: number] {
   if (one === "pipe") return [kinds.pipe, 0];
   if (one === "inherit") return [kinds.descriptor, index];
   if (one === "ignore") return [kinds.ignore, 0];
   if (typeof one === "number" && Number.isInteger(one) && one >= 0 && one < 2 ** 31) return [kinds.descriptor, one];
-  if (one instanceof Endpoint) {
+  if (one instanceof Reader || one instanceof Writer) {
     if (one.closed) throw new TypeError(`${what}: options.${names[index]} is a stream that was closed`);
     return [kinds.stream, one.opened()];
   }

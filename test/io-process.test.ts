@@ -207,6 +207,8 @@ describe("a child", () => {
     reader.close();
     writer.close();
     expect(thrown(() => spawn("true", [], { stdin: reader }))).toBe(say("options.stdin is a stream that was closed"));
+    // A listener is no stream: a program would make it blocking for us, too.
+    expect(thrown(() => spawn("true", [], { stdin: new asyncio.TCPServer(0) }))).toStartWith(say("options.stdin must be"));
     const child = Process.spawn("true", [], quiet);
     const kill = (signal: unknown) => thrown(() => child.kill(signal as never));
     expect(kill("TERM")).toBe('TypeError: Process.kill: signal must be a signal\'s name or number, got "TERM"');

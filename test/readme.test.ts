@@ -46,7 +46,7 @@ test("Zig code", () => {
 });
 
 // A program of a guide ends with what it prints, as comments.
-for (const guide of ["typescript.md", "io-streams.md"]) {
+for (const guide of ["typescript.md", "io-streams.md", "io-process.md"]) {
   for (const [i, program] of blocks("ts", readFileSync(join(root, "docs", guide), "utf8")).entries()) {
     test(`${guide}, program ${i + 1}`, async () => {
       const prints = program.match(/(?:^\/\/ .*\n)+$/m)?.[0] ?? "";
