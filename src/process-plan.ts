@@ -51,13 +51,13 @@ export function startProcess(
   if (typeof variables !== "object" || variables === null)
     throw new TypeError(`${what}: options.env must be an object, got ${show(given)}`);
   const paths = candidates(command, variables.PATH ?? defaultPath);
-  const settings = environment(variables, what);
+  const settings = environmentOf(variables, what);
   const folders = cwd === undefined ? [] : [cwd];
-  const text = encoder.encode(`${[...paths, command, ...args, ...settings, ...folders].join("\0")}\0`);
+  const text = encoder.encode(`${[...paths, command, ...args, ...folders].join("\0")}\0`);
   const plan = new Int32Array(layouts.planSize / 4);
-  plan.set([paths.length, args.length + 1, settings.length, folders.length, detached ? 1 : 0], layouts.planPaths / 4);
+  plan.set([paths.length, args.length + 1, folders.length, settings.count, detached ? 1 : 0], layouts.planPaths / 4);
   stdio.forEach((one, i) => void plan.set(stdioOf(one, i, what), layouts.planStdio / 4 + 2 * i));
-  const handle = library.zc_process_spawn(env, plan, text, text.byteLength);
+  const handle = library.zc_process_spawn(env, plan, text, text.byteLength, settings.bytes, settings.bytes.byteLength);
   if (handle === 0) throw spawnError(lastErrno(), plan[layouts.planStage / 4] as number, command, args, cwd);
   const [stdin = 0, stdout = 0, stderr = 0] = plan.subarray(layouts.planStreams / 4);
   return { handle, pid: plan[layouts.planPid / 4] as number, streams: [stdin, stdout, stderr] };
@@ -74,6 +74,30 @@ function checkText(value: unknown, what: string): string {
 function candidates(command: string, path: string): string[] {
   if (command.includes("/")) return [command];
   return path.split(":").map((folder) => (folder === "" ? `./${command}` : `${folder}/${command}`));
+}
+
+/** Variables as native code takes them. */
+interface Environment {
+  readonly names: readonly string[];
+  readonly values: readonly (string | undefined)[];
+  readonly count: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The last one: most children have the same. */
+let last: Environment | undefined;
+
+function environmentOf(variables: Readonly<Record<string, string | undefined>>, what: string): Environment {
+  const [names, values] = [Object.keys(variables), Object.values(variables)];
+  if (last !== undefined && isSame(last.names, names) && isSame(last.values, values)) return last;
+  const list = environment(variables, what);
+  // Never empty: an empty array may have no address.
+  last = { names, values, count: list.length, bytes: encoder.encode(`${list.join("\0")}\0`) };
+  return last;
+}
+
+function isSame(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a.length === b.length && a.every((value, i) => value === b[i]);
 }
 
 function environment(variables: Readonly<Record<string, string | undefined>>, what: string): string[] {

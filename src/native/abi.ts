@@ -4,6 +4,7 @@ export const abiVersion = 2976804302;
 export const abiVersion = 1705066594;
 export const abiVersion = 1268829261;
 export const abiVersion = 2029838383;
+export const abiVersion = 1270023846;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -45,7 +46,7 @@ export const symbols = {
   zc_op_notification_wait: { args: ["ptr", "f64", "u32"], returns: "i32" },
   zc_notification_notify: { args: ["f64"], returns: "i32" },
   zc_notification_close: { args: ["ptr", "f64"], returns: "i32" },
-  zc_process_spawn: { args: ["ptr", "buffer", "buffer", "u32"], returns: "u32" },
+  zc_process_spawn: { args: ["ptr", "buffer", "buffer", "u32", "buffer", "u32"], returns: "u32" },
   zc_process_watch: { args: ["ptr", "i32"], returns: "u32" },
   zc_op_process_wait: { args: ["ptr", "u32", "u32"], returns: "i32" },
   zc_process_kill: { args: ["ptr", "u32", "u32"], returns: "i32" },

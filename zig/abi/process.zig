@@ -14,11 +14,11 @@ const linux = std.os.linux;
 
 /// What TypeScript asks for, and is told.
 pub const Plan = extern struct {
-    /// How many strings of the text are paths to try, arguments, variables of the environment, and folders (0 or 1), in this order.
+    /// How many strings of the text are paths to try, arguments, and folders (0 or 1), in this order; how many the environment has.
     paths: u32,
     arguments: u32,
-    variables: u32,
     folders: u32,
+    variables: u32,
     leads_session: u32,
     stdio: [3]Given,
     /// Of the new process.
@@ -34,10 +34,10 @@ pub const Plan = extern struct {
 
 pub const exports = struct {
     /// Starts a program. The process's handle, or 0 with the shared errno and the plan's stage. `plan_bytes` is a `Plan`.
-    pub fn process_spawn(env: *Env, plan_bytes: [*]u8, text: [*]const u8, len: u32) callconv(.c) Handle {
+    pub fn process_spawn(env: *Env, plan_bytes: [*]u8, text: [*]const u8, text_len: u32, variables: [*]const u8, variables_len: u32) callconv(.c) Handle {
         const plan: *Plan = @ptrCast(@alignCast(plan_bytes));
         plan.stage = @intFromEnum(spawn.Stage.fork);
-        return start(env, plan, text[0..len]) catch env.failed(sys.negative(.NOMEM));
+        return start(env, plan, text[0..text_len], variables[0..variables_len]) catch env.failed(sys.negative(.NOMEM));
     }
 
     /// A handle for a process that others have started, or 0 with the shared errno.
@@ -76,9 +76,9 @@ pub const exports = struct {
     }
 };
 
-fn start(env: *Env, plan: *Plan, text: []const u8) !Handle {
+fn start(env: *Env, plan: *Plan, text: []const u8, variables: []const u8) !Handle {
     const allocator = env.allocator;
-    var strings = try Strings.read(allocator, plan, text);
+    var strings = try Strings.read(allocator, plan, text, variables);
     defer strings.deinit(allocator);
     const child = try Child.create(&env.tcp_context, &env.children, true);
     errdefer child.destroy();
@@ -192,33 +192,39 @@ const Strings = struct {
     environment: spawn.Strings,
     folder: ?[*:0]const u8,
 
-    /// `text` must outlive it. TypeScript has counted right; text that ends early reads as empty strings.
-    fn read(allocator: Allocator, plan: *const Plan, text: []const u8) Allocator.Error!Strings {
-        const counts = [_]usize{ plan.paths, plan.arguments, plan.variables, plan.folders };
+    /// The texts must outlive it. TypeScript has counted right; text that ends early reads as empty strings.
+    fn read(allocator: Allocator, plan: *const Plan, text: []const u8, variables: []const u8) Allocator.Error!Strings {
+        const counts = [_]usize{ plan.paths, plan.arguments, plan.folders, plan.variables };
         var total: usize = 0;
         for (counts) |count| total += count + 1;
         const all = try allocator.alloc(?[*:0]const u8, total);
-        var rest = text;
-        var at: usize = 0;
-        var starts: [counts.len]usize = undefined;
-        for (counts, &starts) |count, *first| {
-            first.* = at;
-            for (0..count) |_| {
-                const end = std.mem.indexOfScalar(u8, rest, 0);
-                all[at] = if (end) |e| rest[0..e :0].ptr else "";
-                rest = if (end) |e| rest[e + 1 ..] else rest[rest.len..];
-                at += 1;
-            }
-            all[at] = null;
-            at += 1;
+        var lists: [counts.len][]?[*:0]const u8 = undefined;
+        var left = all;
+        for (counts, &lists) |count, *list| {
+            list.* = left[0 .. count + 1];
+            left = left[count + 1 ..];
         }
+        var rest = text;
+        for (lists[0..3]) |list| split(&rest, list);
+        rest = variables;
+        split(&rest, lists[3]);
         return .{
             .all = all,
-            .paths = @ptrCast(all[starts[0]..][0..counts[0]]),
-            .arguments = @ptrCast(all[starts[1]..].ptr),
-            .environment = @ptrCast(all[starts[2]..].ptr),
-            .folder = all[starts[3]],
+            .paths = @ptrCast(lists[0][0..counts[0]]),
+            .arguments = @ptrCast(lists[1].ptr),
+            .folder = lists[2][0],
+            .environment = @ptrCast(lists[3].ptr),
         };
+    }
+
+    /// Fills `list` with the next strings, and ends it with a null.
+    fn split(rest: *[]const u8, list: []?[*:0]const u8) void {
+        for (list[0 .. list.len - 1]) |*string| {
+            const end = std.mem.indexOfScalar(u8, rest.*, 0);
+            string.* = if (end) |e| rest.*[0..e :0].ptr else "";
+            rest.* = if (end) |e| rest.*[e + 1 ..] else rest.*[rest.len..];
+        }
+        list[list.len - 1] = null;
     }
 
     fn deinit(strings: *Strings, allocator: Allocator) void {

@@ -23,13 +23,14 @@ fn create(backend: Backend) !?*Env {
 }
 
 fn shell(env: *Env, comptime script: []const u8, plan: *process.Plan) u32 {
-    const text = "/bin/sh\x00sh\x00-c\x00" ++ script ++ "\x00PATH=/bin\x00";
+    const text = "/bin/sh\x00sh\x00-c\x00" ++ script ++ "\x00";
+    const variables = "PATH=/bin\x00";
     plan.paths = 1;
     plan.arguments = 3;
     plan.variables = 1;
     plan.folders = 0;
     plan.leads_session = 0;
-    return zc.process_spawn(env, std.mem.asBytes(plan), text, text.len);
+    return zc.process_spawn(env, std.mem.asBytes(plan), text, text.len, variables, variables.len);
 }
 
 fn quiet() process.Plan {
@@ -180,7 +181,7 @@ test "memory that runs out, or a program that is not there, leaves nothing behin
         plan.paths = 0;
         plan.arguments = 1;
         plan.variables = 0;
-        try testing.expectEqual(0, zc.process_spawn(env, std.mem.asBytes(&plan), "x\x00", 2));
+        try testing.expectEqual(0, zc.process_spawn(env, std.mem.asBytes(&plan), "x\x00", 2, "", 0));
         try testing.expectEqual(sys.negative(.NOENT), env.ring.shared.errno);
         while (env.loop.in_flight > 0) try env.tick(true);
         try testing.expectEqual(before, openDescriptors());
