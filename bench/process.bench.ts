@@ -1,68 +1,51 @@
-// Process: starting a program that does nothing and waiting for its end, beside Bun.spawn. Starting is most of it, and the kernel's: the time
-// is what passes, CPU is what this thread uses of it.
+// Process: starting a program that does nothing and waiting for its end, and one that says something, beside Bun.spawn. Nearly all of it is the
+// kernel's work. One child of each kind after the other, so that whatever else the machine does falls on all of them.
 
-import { asyncio, run } from "zigcoro";
-import { cpuTime, median, ratio, rounds, smoke, table } from "./measure.ts";
+import { asyncio } from "zigcoro";
+import { median, ratio, rounds, smoke, table } from "./measure.ts";
 
 const { Process } = asyncio;
-const children = smoke ? 5 : 200;
+const children = smoke ? 3 : 100 * rounds;
 const quiet = { stdin: "ignore", stdout: "ignore", stderr: "ignore" } as const;
-const program = "/bin/true";
+const loop = new asyncio.Loop();
 
-async function bunOne(): Promise<void> {
-  await Bun.spawn([program], { stdio: ["ignore", "ignore", "ignore"] }).exited;
-}
-
-async function bunPiped(): Promise<void> {
-  const child = Bun.spawn(["/bin/echo", "hello"], { stdin: "ignore", stdout: "pipe", stderr: "ignore" });
-  await child.stdout.text();
-  await child.exited;
-}
-
-async function ours(one: () => ReturnType<typeof sequential>): Promise<void> {
-  await run(one);
-}
-
-function* sequential() {
-  for (let i = 0; i < children; i++) yield* Process.spawn(program, [], quiet).wait();
-}
-
-function* piped() {
-  for (let i = 0; i < children; i++) yield* Process.run("/bin/echo", ["hello"]);
-}
-
-const cases = [
-  { name: "Process.spawn and wait", run: () => ours(sequential) },
+const cases: { name: string; peer: number; run: () => unknown }[] = [
+  { name: "Bun.spawn and exited", peer: 0, run: () => Bun.spawn(["/bin/true"], { stdio: ["ignore", "ignore", "ignore"] }).exited },
+  { name: "Process.spawn and wait", peer: 0, run: () => Process.spawn("/bin/true", [], quiet).wait() },
   {
-    name: "Bun.spawn and exited",
+    name: "the same in owner mode",
+    peer: 0,
+    run: () =>
+      asyncio.run(loop, function* () {
+        yield* Process.spawn("/bin/true", [], quiet).wait();
+      }),
+  },
+  {
+    name: "Bun.spawn of echo, its output and end",
+    peer: 3,
     run: async () => {
-      for (let i = 0; i < children; i++) await bunOne();
+      const child = Bun.spawn(["/bin/echo", "hello"], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+      await Promise.all([child.stdout.bytes(), child.stderr.bytes(), child.exited]);
     },
   },
-  { name: "Process.run of echo", run: () => ours(piped) },
-  {
-    name: "Bun.spawn of echo, stdout.text()",
-    run: async () => {
-      for (let i = 0; i < children; i++) await bunPiped();
-    },
-  },
+  { name: "Process.run of echo", peer: 3, run: () => Process.run("/bin/echo", ["hello"]) },
 ];
 
-const samples = cases.map(() => [] as [wall: number, cpu: number][]);
-for (let round = smoke ? 1 : 0; round <= rounds; round++) {
-  for (const [i, { run: runCase }] of cases.entries()) {
-    const [wall, cpu] = [Bun.nanoseconds(), cpuTime()];
-    await runCase();
-    if (round > 0) samples[i]?.push([(Bun.nanoseconds() - wall) / children, (cpuTime() - cpu) / children]);
+const samples = cases.map(() => [] as number[]);
+for (let i = -10; i < children; i++) {
+  for (const [k, { run }] of cases.entries()) {
+    const start = Bun.nanoseconds();
+    await run();
+    if (i >= 0) samples[k]?.push(Bun.nanoseconds() - start);
   }
 }
-const of = (i: number, which: 0 | 1): number => median((samples[i] ?? []).map((sample) => sample[which]));
+const medians = samples.map(median);
 table(
   "Processes, one after the other",
-  ["", "us", "to Bun", "CPU us", "to Bun"],
-  cases.map(({ name }, i) => {
-    const peer = i | 1;
-    const us = (ns: number) => (ns / 1000).toFixed(0);
-    return [name, us(of(i, 0)), ratio(of(i, 0), of(peer, 0)), us(of(i, 1)), ratio(of(i, 1), of(peer, 1))];
-  }),
+  ["", "us", "to Bun"],
+  cases.map(({ name, peer }, k) => [
+    name,
+    ((medians[k] as number) / 1000).toFixed(0),
+    ratio(medians[k] as number, medians[peer] as number),
+  ]),
 );

@@ -95,12 +95,13 @@ const Start = struct {
     /// Puts `descriptors` at 0, 1 and 2 and keeps the program from all others.
     fn place(descriptors: *const [3]sys.fd_t) i32 {
         var sources = descriptors.*;
+        var nowhere = ignored;
         // Those in the way of others first go elsewhere.
         for (&sources, 0..) |*source, i| {
             if (source.* == ignored) {
-                const flags: linux.O = .{ .ACCMODE = .RDWR, .CLOEXEC = true };
-                source.* = sys.result(linux.open("/dev/null", flags, 0));
-                if (source.* < 0) return source.*;
+                if (nowhere == ignored) nowhere = sys.result(linux.open("/dev/null", .{ .ACCMODE = .RDWR, .CLOEXEC = true }, 0));
+                if (nowhere < 0) return nowhere;
+                source.* = nowhere;
             }
             if (source.* >= 3 or source.* == @as(sys.fd_t, @intCast(i))) continue;
             source.* = sys.result(linux.fcntl(source.*, linux.F.DUPFD_CLOEXEC, 3));
