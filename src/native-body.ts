@@ -148,5 +148,7 @@ function checkArgument(argument: unknown, index: number): number {
   if (argument instanceof Endpoint) return argument.opened();
   if (argument instanceof AsyncNotification) return argument.id;
   if (typeof argument === "number") return argument;
-  throw new TypeError(`xasync: argument ${index} of a native body must be a number, a stream or an AsyncNotification, got ${show(argument)}`);
+  throw new TypeError(
+    `xasync: argument ${index} of a native body must be a number, a stream or an AsyncNotification, got ${show(argument)}`,
+  );
 }

@@ -1,10 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 2976804302;
-export const abiVersion = 1705066594;
-export const abiVersion = 1268829261;
-export const abiVersion = 2029838383;
-export const abiVersion = 1270023846;
+export const abiVersion = 2548651990;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
