@@ -49,6 +49,10 @@ int32_t zc_file_pwrite(zc_frame *frame, uint32_t file, const uint8_t *bytes, uin
 int32_t zc_udp_read(zc_frame *frame, uint32_t socket, uint8_t *bytes, uint32_t len, zc_datagram *from);
 /* Sends len bytes as one datagram to where *to says, as a read left it; null: where the socket is connected to. */
 int32_t zc_udp_write(zc_frame *frame, uint32_t socket, const uint8_t *bytes, uint32_t len, const zc_datagram *to);
+/* Waits until it is notified. notification: an argument that was an AsyncNotification of this thread. */
+int32_t zc_notification_wait(zc_frame *frame, double notification);
+/* From any thread, also outside of bodies and in signal handlers; never waits. 0, or -EBADF (-9) when it names nothing open (any more). */
+int32_t zc_notify(double notification);
 
 #ifdef __cplusplus
 }

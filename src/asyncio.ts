@@ -10,6 +10,20 @@ export type { Chunks, Lines, LinesOptions, PartOptions } from "./file-lines.ts";
 export type { FilePath } from "./file-path.ts";
 export type { FileStat } from "./file-stat.ts";
 export { Loop, runOwner as run } from "./loop.ts";
+export { AsyncNotification, type AsyncNotificationHandle, type Notifier } from "./notification.ts";
+export {
+  type EndOptions,
+  type ExitStatus,
+  Process,
+  type RunOptions,
+  type RunResult,
+  type Signal,
+  type SpawnOptions,
+  type StdioInput,
+  type StdioOutput,
+} from "./process.ts";
+export type { SpawnSettings, Stdio } from "./process-plan.ts";
+export { type SignalSource, signals } from "./signal.ts";
 export { sleep } from "./sleep.ts";
 export type { DuplexOptions, SocketDuplex } from "./socket-duplex.ts";
 export type { Writable } from "./stream-write.ts";

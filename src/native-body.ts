@@ -11,6 +11,7 @@ import { File } from "./file.ts";
 import { Frame } from "./frame.ts";
 import { layouts } from "./native/abi.ts";
 import { acquire, env, lastErrno, lastValue, library, release } from "./native/env.ts";
+import { AsyncNotification } from "./notification.ts";
 import { poke, state } from "./scheduler.ts";
 import { UDP } from "./udp.ts";
 import type { Wait, WaitList } from "./wait.ts";
@@ -33,9 +34,10 @@ export class NativeBody {
 
 /**
  * What a native body takes: numbers, connections and other streams for `zc_tcp_read` and `zc_tcp_write`, files for `zc_file_pread` and
- * `zc_file_pwrite`, UDP sockets for `zc_udp_read` and `zc_udp_write`. It does not see datagrams that TypeScript has received ahead.
+ * `zc_file_pwrite`, UDP sockets for `zc_udp_read` and `zc_udp_write`, notifications for `zc_notification_wait` and `zc_notify`. It does not
+ * see datagrams that TypeScript has received ahead.
  */
-export type NativeArgument = number | Endpoint | File | UDP;
+export type NativeArgument = number | Endpoint | File | UDP | AsyncNotification;
 
 const encoder = new TextEncoder();
 
@@ -148,6 +150,9 @@ function checkStack(stack: unknown): StackOption {
 function checkArgument(argument: unknown, index: number): number {
   if (argument instanceof Endpoint) return argument.opened();
   if (argument instanceof File || argument instanceof UDP) return argument.handle;
+  if (argument instanceof AsyncNotification) return argument.id;
   if (typeof argument === "number") return argument;
-  throw new TypeError(`xasync: argument ${index} of a native body must be a number, a stream, a File or a UDP, got ${show(argument)}`);
+  throw new TypeError(
+    `xasync: argument ${index} of a native body must be a number, a stream, a File, a UDP or an AsyncNotification, got ${show(argument)}`,
+  );
 }

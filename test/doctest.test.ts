@@ -81,6 +81,16 @@ const entries: Record<string, Entry> = {
   "interval.ts interval": { prints: Array.from({ length: 10 }, () => "a tenth of a second") },
   "local.ts Local": { isAsync: true, prints: ["ann", "nobody"] },
   "loop.ts runOwner": { after: "console.log(answer);", prints: ["42"] },
+  "notification.ts AsyncNotification": {
+    prelude: "const worker = { postMessage: (handle) => console.log(asyncio.AsyncNotification.notify(handle)) };",
+    prints: ["true"],
+  },
+  "process.ts Process": { prints: ["9\n10\n", "0"] },
+  "process.ts run": { prints: ["0 HELLO"] },
+  "signal.ts signals": {
+    prelude: 'const server = yield* asyncio.TCP.listen({ port: 0 }); setTimeout(() => process.kill(process.pid, "SIGTERM"), 1);',
+    prints: ["SIGTERM: no new connections"],
+  },
   "retry.ts retry": {
     prelude: 'let tries = 0; const url = ""; const fetch = async () => { if (++tries < 3) throw new Error("no"); return "page"; };',
     after: "console.log(response);",

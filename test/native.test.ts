@@ -188,7 +188,9 @@ test("how much is left of a stack shrinks with the depth of calls", async () => 
 
 test("wrong arguments are refused before native code runs", () => {
   const start = xasync as (...args: unknown[]) => unknown;
-  expect(() => start(sum, ["x"])).toThrow('xasync: argument 0 of a native body must be a number, a stream, a File or a UDP, got "x"');
+  expect(() => start(sum, ["x"])).toThrow(
+    'xasync: argument 0 of a native body must be a number, a stream, a File, a UDP or an AsyncNotification, got "x"',
+  );
   expect(() => start(sum, [1, 2, 3, 4, 5, 6, 7, 8, 9])).toThrow("xasync: a native body takes at most 8 arguments, got 9");
   expect(() => start(sum, [1], { stack: 100 })).toThrow("xasync: options.stack must be an integer from 4096 to 8388608, got 100");
   expect(() => start(5)).toThrow("xasync: body must be a function or a NativeBody, got 5");

@@ -176,6 +176,12 @@ describe("the environment", () => {
       expect(ended).toEqual({ code: 0, signal: null, out: "epoll echo\n", err: "" });
     });
 
+    test(`ZIGCORO_DEBUG=1 tells that io_uring was refused with ${name}`, async () => {
+      const ended = await runFixture("refused.ts", [`${errno}`], { ZIGCORO_BACKEND: "", ZIGCORO_DEBUG: "1" });
+      const err = "zigcoro: io_uring is refused here, by the kernel or a sandbox; events come through epoll\n";
+      expect(ended).toEqual({ code: 0, signal: null, out: "epoll echo\n", err });
+    });
+
     test(`io_uring asked for where the kernel refuses it with ${name} is an error`, async () => {
       const ended = await runFixture("refused.ts", [`${errno}`], { ZIGCORO_BACKEND: "io_uring" });
       expect(ended.code).toBe(1);

@@ -237,3 +237,20 @@ is<never>()(undefined as unknown as InstanceLeaks<Channel<number>>);
 is<never>()(undefined as unknown as InstanceLeaks<SharedChannel<number>>);
 is<never>()(undefined as unknown as InstanceLeaks<CoroT<number, number, number>>);
 is<never>()(undefined as unknown as InstanceLeaks<zigcoro.Scope>);
+is<never>()(undefined as unknown as InstanceLeaks<asyncio.Process>);
+is<never>()(undefined as unknown as InstanceLeaks<asyncio.AsyncNotification>);
+is<never>()(undefined as unknown as InstanceLeaks<asyncio.SignalSource>);
+
+// A child has the streams that were asked for.
+export function children(): void {
+  const plain = asyncio.Process.spawn("true");
+  is<null>()(plain.stdin);
+  is<asyncio.Reader>()(plain.stdout);
+  is<null>()(plain.stderr);
+  const piped = asyncio.Process.spawn("true", [], { stdin: "pipe", stdout: "ignore", stderr: "pipe" });
+  is<asyncio.Writer>()(piped.stdin);
+  is<null>()(piped.stdout);
+  is<asyncio.Reader>()(piped.stderr);
+  const any: asyncio.Process = piped;
+  is<asyncio.Writer | null>()(any.stdin);
+}

@@ -132,6 +132,8 @@ const docs = .{
     .file_pwrite = "Writes all len (at most 2^31 - 1) bytes at position, which a pipe ignores.",
     .udp_read = "Waits for a datagram and gives how many bytes of it fitted, 0 for an empty one. *from (unless null) is about it.",
     .udp_write = "Sends len bytes as one datagram to where *to says, as a read left it; null: where the socket is connected to.",
+    .notification_wait = "Waits until it is notified. notification: an argument that was an AsyncNotification of this thread.",
+    .notify = "From any thread, also outside of bodies and in signal handlers; never waits. 0, or -EBADF (-9) when it names nothing open (any more).",
 };
 const names = .{
     .arg = .{ "frame", "index" },
@@ -144,6 +146,8 @@ const names = .{
     .file_pwrite = .{ "frame", "file", "bytes", "len", "position" },
     .udp_read = .{ "frame", "socket", "bytes", "len", "from" },
     .udp_write = .{ "frame", "socket", "bytes", "len", "to" },
+    .notification_wait = .{ "frame", "notification" },
+    .notify = .{"notification"},
 };
 
 fn cType(comptime T: type) []const u8 {

@@ -8,13 +8,16 @@ const std = @import("std");
 const assert = std.debug.assert;
 const Allocator = std.mem.Allocator;
 const buffer = @import("buffer.zig");
+const child = @import("io/child.zig");
 const handle = @import("handle.zig");
 const Executor = @import("executor.zig").Executor;
 const file = @import("io/file.zig");
 const loop = @import("loop.zig");
+const Notification = @import("io/notification.zig").Notification;
 const NativeFrame = @import("native.zig").NativeFrame;
 const OwnStack = @import("native.zig").OwnStack;
 const ring = @import("ring.zig");
+const signal = @import("signal.zig");
 const slot = @import("slot.zig");
 const stack = @import("stack.zig");
 const sys = @import("sys.zig");
@@ -31,6 +34,10 @@ pub const Env = struct {
     slots: slot.Slots = .{},
     sockets: handle.Table(tcp.Socket) = .{},
     datagram_sockets: handle.Table(udp.Socket) = .{},
+    notifications: Notification.List = .{},
+    children: child.Table = .{},
+    /// Its sources of signals, by their indexes.
+    signal_sources: u64 = 0,
     frames: handle.Table(NativeFrame) = .{},
     own_stacks: handle.Table(OwnStack) = .{},
     /// Native bodies that have returned in a tick and are freed after it.
@@ -65,12 +72,20 @@ pub const Env = struct {
         return env;
     }
 
-    /// Closes all sockets and files, waits for the kernel to let go of them, and frees everything.
+    /// Closes all sockets, files and notifications, leaves children alone, waits for the kernel to let go of what it has, and frees
+    /// everything.
     pub fn destroy(env: *Env) void {
         const allocator = env.allocator;
         for (env.sockets.slots.items) |entry| if (entry.object) |socket| socket.close();
         env.files.closeAll();
         for (env.datagram_sockets.slots.items) |entry| if (entry.object) |socket| socket.close();
+        while (env.signal_sources != 0) : (env.signal_sources &= env.signal_sources - 1) signal.close(@ctz(env.signal_sources));
+        var notification = env.notifications.head;
+        while (notification) |one| {
+            notification = one.next;
+            if (!one.closing) one.close();
+        }
+        for (env.children.slots.items) |entry| if (entry.object) |process| process.abandon();
         // What the kernel still holds must not be freed: better lost than written to by it.
         if (!env.settle()) return;
         for (env.frames.slots.items) |entry| if (entry.object) |frame| frame.abandon();
@@ -81,6 +96,7 @@ pub const Env = struct {
         env.sockets.deinit(allocator);
         env.files.deinit();
         env.datagram_sockets.deinit(allocator);
+        env.children.deinit(allocator);
         env.timers.deinit(allocator);
         env.slots.deinit(allocator);
         env.ring.deinit(allocator);

@@ -9,6 +9,9 @@ pub const groups = .{
     @import("abi/stream.zig").exports,
     @import("abi/file.zig").exports,
     @import("abi/udp.zig").exports,
+    @import("abi/notification.zig").exports,
+    @import("abi/process.zig").exports,
+    @import("abi/signal.zig").exports,
     @import("abi/frame.zig").exports,
     @import("abi/stack.zig").exports,
 };
@@ -46,5 +49,10 @@ test {
     _ = @import("io/pool_test.zig");
     _ = @import("io/file_test.zig");
     _ = @import("io/udp.zig");
+    _ = @import("notice.zig");
+    _ = @import("io/notification.zig");
+    _ = @import("signal.zig");
+    _ = @import("spawn.zig");
+    _ = @import("io/child.zig");
     _ = @import("native.zig");
 }

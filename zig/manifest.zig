@@ -5,6 +5,7 @@ const std = @import("std");
 const code = @import("code.zig");
 const datagram = @import("io/datagram.zig");
 const library = @import("library.zig");
+const Plan = @import("abi/process.zig").Plan;
 const ring = @import("ring.zig");
 
 /// A type that crosses the boundary.
@@ -74,6 +75,13 @@ pub const layouts: []const Constant = &.{
     .{ .name = "entry_status", .value = @offsetOf(ring.Entry, "status") },
     .{ .name = "entry_value", .value = @offsetOf(ring.Entry, "value") },
     .{ .name = "entry_size", .value = @sizeOf(ring.Entry) },
+    .{ .name = "plan_paths", .value = @offsetOf(Plan, "paths") },
+    .{ .name = "plan_leads_session", .value = @offsetOf(Plan, "leads_session") },
+    .{ .name = "plan_stdio", .value = @offsetOf(Plan, "stdio") },
+    .{ .name = "plan_pid", .value = @offsetOf(Plan, "pid") },
+    .{ .name = "plan_streams", .value = @offsetOf(Plan, "streams") },
+    .{ .name = "plan_stage", .value = @offsetOf(Plan, "stage") },
+    .{ .name = "plan_size", .value = @sizeOf(Plan) },
     .{ .name = "max_args", .value = @import("native.zig").max_args },
     .{ .name = "datagram_batch", .value = datagram.max_batch },
     .{ .name = "datagram_size", .value = datagram.slot_size },

@@ -13,6 +13,8 @@ const Env = @import("env.zig").Env;
 const File = @import("io/file.zig").File;
 const Handle = @import("handle.zig").Handle;
 const IoWait = @import("io/op.zig").IoWait;
+const Listeners = @import("io/listeners.zig").Listeners;
+const Notification = @import("io/notification.zig").Notification;
 const Op = @import("io/op.zig").Op;
 const Slot = @import("slot.zig").Slot;
 const Timer = @import("timer.zig").Timer;
@@ -67,7 +69,7 @@ pub const NativeFrame = struct {
     arguments: [max_args]f64 = @splat(0),
     result: f64 = 0,
     injected: f64 = 0,
-    waits_for: union(enum) { nothing, resume_, timer, io: *Op } = .nothing,
+    waits_for: union(enum) { nothing, resume_, timer, io: *Op, listener: *Listeners } = .nothing,
     wait: IoWait = .{ .waiter = .{ .wakeFn = woken } },
     /// The coroutine's side of `wait`, while it is parked.
     parking: Wait = undefined,
@@ -139,6 +141,11 @@ pub const NativeFrame = struct {
                 timerFired(&frame.timer);
             },
             .io => |op| frame.env.loop.cancel(op),
+            .listener => |listeners| {
+                listeners.remove(&frame.wait);
+                frame.wait.result = canceled;
+                frame.wait.waiter.wake();
+            },
         }
     }
 
@@ -167,6 +174,7 @@ pub const NativeFrame = struct {
 
     const sleeping: Wait.Kind = .{ .text = "for the time to pass", .takeBackFn = takenBack };
     const reading: Wait.Kind = .{ .text = "to read from a socket", .takeBackFn = takenBack };
+    const listening: Wait.Kind = .{ .text = "to be notified", .takeBackFn = takenBack };
     const writing: Wait.Kind = .{ .text = "to write to a socket", .takeBackFn = takenBack };
 
     const reading_file: Wait.Kind = .{ .text = "to read from a file", .takeBackFn = takenBack };
@@ -305,6 +313,17 @@ pub const NativeFrame = struct {
         }
     }
 
+    /// Waits until the notification of this thread that `id` names is notified.
+    pub fn notificationWaitBody(frame: *NativeFrame, id: f64) i32 {
+        if (!frame.isRunning()) return code.not_resumable;
+        if (frame.takeCancel()) return canceled;
+        const notification = Notification.of(&frame.env.tcp_context, id) orelse return sys.negative(.BADF);
+        const result = notification.start(&frame.wait);
+        if (result != tcp.parked) return result;
+        frame.waits_for = .{ .listener = &notification.listeners };
+        return frame.parkForResult(&listening);
+    }
+
     fn isRunning(frame: *NativeFrame) bool {
         return frame.co.status == .active and frame.co.thread.current == frame.co;
     }
@@ -333,6 +352,10 @@ pub const NativeFrame = struct {
     fn ended(frame: *NativeFrame, result: i32, op: *Op, kind: *const Wait.Kind) i32 {
         if (result != tcp.parked) return result;
         frame.waits_for = .{ .io = op };
+        return frame.parkForResult(kind);
+    }
+
+    fn parkForResult(frame: *NativeFrame, kind: *const Wait.Kind) i32 {
         frame.parkNow(kind);
         if (frame.wait.result == canceled) frame.cancelled = false;
         return frame.wait.result;

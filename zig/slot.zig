@@ -10,6 +10,7 @@ const std = @import("std");
 const assert = std.debug.assert;
 const Env = @import("env.zig").Env;
 const IoWait = @import("io/op.zig").IoWait;
+const Listeners = @import("io/listeners.zig").Listeners;
 const Op = @import("io/op.zig").Op;
 const Socket = @import("io/tcp.zig").Socket;
 const Timer = @import("timer.zig").Timer;
@@ -29,6 +30,8 @@ pub const Slot = struct {
         plain: *Op,
         /// The result is a descriptor, to become a socket.
         accept: *Socket,
+        /// A wait for an op that others wait for, too; it can be taken back.
+        listener: *Listeners,
         /// The end of a native coroutine.
         frame,
     };
@@ -70,6 +73,11 @@ pub const Slot = struct {
             .plain => |op| io: {
                 slot.env.loop.cancel(op);
                 break :io false;
+            },
+            .listener => |listeners| listener: {
+                listeners.remove(&slot.io);
+                slot.io.waiter.disarm();
+                break :listener true;
             },
             .accept => |socket| io: {
                 slot.env.loop.cancel(&socket.in.op);

@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 4095531765;
+export const abiVersion = 4067353717;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -63,6 +63,19 @@ export const symbols = {
   zc_udp_interface_index: { args: ["ptr", "u32", "buffer", "u32"], returns: "i32" },
   zc_udp_parse: { args: ["buffer", "u32", "buffer"], returns: "i32" },
   zc_udp_close: { args: ["ptr", "u32"], returns: "i32" },
+  zc_notification_open: { args: ["ptr"], returns: "f64" },
+  zc_op_notification_wait: { args: ["ptr", "f64", "u32"], returns: "i32" },
+  zc_notification_notify: { args: ["f64"], returns: "i32" },
+  zc_notification_close: { args: ["ptr", "f64"], returns: "i32" },
+  zc_process_spawn: { args: ["ptr", "buffer", "buffer", "u32", "buffer", "u32"], returns: "u32" },
+  zc_process_watch: { args: ["ptr", "i32"], returns: "u32" },
+  zc_op_process_wait: { args: ["ptr", "u32", "u32"], returns: "i32" },
+  zc_process_kill: { args: ["ptr", "u32", "u32"], returns: "i32" },
+  zc_process_leave: { args: ["ptr", "u32"], returns: "i32" },
+  zc_signal_open: { args: ["ptr", "f64", "u32", "u32"], returns: "i32" },
+  zc_signal_take: { args: ["ptr", "u32"], returns: "u32" },
+  zc_signal_put_back: { args: ["ptr", "u32", "u32"], returns: "void" },
+  zc_signal_close: { args: ["ptr", "u32"], returns: "void" },
   zc_frame_start: { args: ["ptr", "ptr", "buffer", "u32", "u32", "u32", "buffer", "u32", "u32"], returns: "u32" },
   zc_frame_resume: { args: ["ptr", "u32", "f64"], returns: "i32" },
   zc_frame_cancel: { args: ["ptr", "u32"], returns: "i32" },
@@ -94,6 +107,13 @@ export const layouts = {
   entryStatus: 4,
   entryValue: 8,
   entrySize: 16,
+  planPaths: 0,
+  planLeadsSession: 16,
+  planStdio: 20,
+  planPid: 44,
+  planStreams: 48,
+  planStage: 60,
+  planSize: 64,
   maxArgs: 8,
   datagramBatch: 32,
   datagramSize: 65536,

@@ -14,6 +14,10 @@ export const env: Pointer = createEnv();
 /** "io_uring" or "epoll". */
 export const backend: "io_uring" | "epoll" = library.zc_env_backend(env) === 1 ? "io_uring" : "epoll";
 
+if (process.env.ZIGCORO_DEBUG === "1" && backend === "epoll" && !process.env.ZIGCORO_BACKEND) {
+  console.error("zigcoro: io_uring is refused here, by the kernel or a sandbox; events come through epoll");
+}
+
 const slotMask = 2 ** layouts.slotBits - 1;
 const maxSlots = 2 ** layouts.slotBits;
 /** With 9 bits of generation a token is a small integer. */

@@ -6,6 +6,8 @@ const datagram = @import("../io/datagram.zig");
 const Handle = @import("../handle.zig").Handle;
 const NativeFrame = @import("../native.zig").NativeFrame;
 const native = @import("../native.zig");
+const notice = @import("../notice.zig");
+const sys = @import("../sys.zig");
 
 pub const exports = struct {
     /// Argument `index`, 0 when there is none.
@@ -56,5 +58,15 @@ pub const exports = struct {
     /// Sends one datagram. `to`: as a read left it, or null for where the socket is connected to.
     pub fn udp_write(frame: *NativeFrame, handle: Handle, bytes: [*]const u8, len: u32, to: ?*const datagram.Record) callconv(.c) i32 {
         return frame.sendBody(handle, bytes[0..len], to);
+    }
+
+    /// Waits until the notification `id`, an AsyncNotification that TypeScript of the same thread passed, is notified.
+    pub fn notification_wait(frame: *NativeFrame, id: f64) callconv(.c) i32 {
+        return frame.notificationWaitBody(id);
+    }
+
+    /// From any thread and from signal handlers; never waits. 0, or -EBADF when `id` names no notification that is open.
+    pub fn notify(id: f64) callconv(.c) i32 {
+        return if (notice.notify(notice.idFrom(id) orelse return sys.negative(.BADF))) 0 else sys.negative(.BADF);
     }
 };

@@ -100,6 +100,20 @@ fn openAgain(fd: sys.fd_t, mode: std.posix.ACCMODE) i32 {
     return sys.retry(linux.openat, .{ linux.AT.FDCWD, path.ptr, linux.O{ .ACCMODE = mode, .NONBLOCK = true, .CLOEXEC = true, .NOCTTY = true }, 0 });
 }
 
+/// Another descriptor for what `fd` is, for a program that expects its calls to wait; or a negative errno. Of a socket the description is
+/// the same one: ours tell each call that it must not wait.
+pub fn blockingCopy(fd: sys.fd_t, way: Way) i32 {
+    const status = sys.result(linux.fcntl(fd, linux.F.GETFL, 0));
+    if (status < 0) return status;
+    var flags: linux.O = @bitCast(@as(u32, @intCast(status)));
+    const is_shared = !flags.NONBLOCK or way == .socket;
+    const copy = if (is_shared) sys.result(linux.fcntl(fd, linux.F.DUPFD_CLOEXEC, 3)) else openAgain(fd, flags.ACCMODE);
+    if (copy < 0 or !flags.NONBLOCK) return copy;
+    flags.NONBLOCK = false;
+    _ = linux.fcntl(copy, linux.F.SETFL, @as(u32, @bitCast(flags)));
+    return copy;
+}
+
 /// Both ends of a new pipe: to read from, to write to. Non-blocking, and not for child processes.
 pub fn pipe(ends: *[2]sys.fd_t) i32 {
     return sys.result(linux.pipe2(ends, .{ .CLOEXEC = true, .NONBLOCK = true }));

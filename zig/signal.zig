@@ -1,0 +1,261 @@
+//! Signal: signals of the process as notifications. A source is a set of signals and a notice (notice.zig) that tells of them.
+//!
+//! Others in the process, Bun above all, handle signals too. Where a source wants one, the handler here stands before the one that was there,
+//! tells every source, and then calls that. With the last source that wants it, what was there is back, unless somebody has put another
+//! handler in place meanwhile: that is left alone.
+//!
+//! Invariants: a signal that has a source has our handler; `pending` of a source has only signals that have come since they were last taken;
+//! whoever sets a bit of it notifies afterwards. Standard signals of the same kind are one until they are taken, as in the kernel.
+//!
+//! The handler runs on any thread, at any instruction: it reads and writes atomics and calls `notify`, which takes no lock. What it finds
+//! of a source that is just being closed, or of one that takes its place, is at most a signal that this one does not want, and `take` drops it.
+
+const std = @import("std");
+const assert = std.debug.assert;
+const linux = std.os.linux;
+const notice = @import("notice.zig");
+const sys = @import("sys.zig");
+
+/// Bit `signal - 1`.
+pub const Set = u64;
+
+pub const max_sources = 64;
+
+const Source = struct {
+    /// 0: nobody's.
+    id: std.atomic.Value(u64) = .init(0),
+    wanted: std.atomic.Value(Set) = .init(0),
+    pending: std.atomic.Value(Set) = .init(0),
+};
+
+const Former = struct {
+    handler: std.atomic.Value(usize) = .init(0),
+    takes_info: std.atomic.Value(bool) = .init(false),
+    /// As it was, to be put back. Under `lock`.
+    action: linux.Sigaction = undefined,
+    /// Sources that want the signal. Under `lock`.
+    sources: u32 = 0,
+};
+
+var sources: [max_sources]Source = @splat(.{});
+/// By signal.
+var formers: [65]Former = @splat(.{});
+/// Taken by those who open and close sources, never by the handler.
+var lock: std.atomic.Value(bool) = .init(false);
+
+/// A source that notifies `id`: its index, or a negative errno.
+pub fn open(id: notice.Id, wanted: Set) i32 {
+    acquire();
+    defer lock.store(false, .release);
+    const index = for (&sources, 0..) |*source, i| {
+        if (source.id.load(.monotonic) == 0) break i;
+    } else return sys.negative(.MFILE);
+    const source = &sources[index];
+    source.pending.store(0, .monotonic);
+    source.wanted.store(wanted, .monotonic);
+    source.id.store(id, .release);
+    var rest = wanted;
+    while (rest != 0) : (rest &= rest - 1) {
+        const signal: u32 = @ctz(rest) + 1;
+        const rc = watch(signal);
+        if (rc == 0) continue;
+        source.wanted.store(wanted & ~rest, .monotonic);
+        closeLocked(source);
+        return rc;
+    }
+    return @intCast(index);
+}
+
+pub fn close(index: u32) void {
+    acquire();
+    defer lock.store(false, .release);
+    closeLocked(&sources[index]);
+}
+
+/// The next signal that has come; 0 when there is none.
+pub fn take(index: u32) u32 {
+    const source = &sources[index];
+    var pending = source.pending.load(.acquire);
+    while (pending != 0) {
+        const bit = pending & (~pending + 1);
+        const before = source.pending.fetchAnd(~bit, .acq_rel);
+        if (before & bit & source.wanted.load(.monotonic) != 0) {
+            // Of those that came together each ends a wait.
+            if (before & ~bit != 0) _ = notice.notify(@intCast(source.id.load(.monotonic)));
+            return @ctz(bit) + 1;
+        }
+        pending = source.pending.load(.acquire);
+    }
+    return 0;
+}
+
+/// One that was taken and is not wanted after all.
+pub fn putBack(index: u32, signal: u32) void {
+    tell(&sources[index], signal);
+}
+
+fn closeLocked(source: *Source) void {
+    var rest = source.wanted.swap(0, .monotonic);
+    while (rest != 0) : (rest &= rest - 1) unwatch(@ctz(rest) + 1);
+    source.id.store(0, .release);
+}
+
+/// 0 or a negative errno.
+fn watch(signal: u32) i32 {
+    const former = &formers[signal];
+    if (former.sources == 0) {
+        var before: linux.Sigaction = undefined;
+        const rc = sys.result(linux.sigaction(@enumFromInt(signal), null, &before));
+        if (rc < 0) return rc;
+        if (!isOurs(&before)) {
+            former.action = before;
+            former.takes_info.store(before.flags & linux.SA.SIGINFO != 0, .monotonic);
+            former.handler.store(@intFromPtr(before.handler.sigaction), .release);
+            const ours: linux.Sigaction = .{
+                .handler = .{ .sigaction = handle },
+                .mask = before.mask,
+                .flags = linux.SA.SIGINFO | linux.SA.ONSTACK | linux.SA.RESTART,
+            };
+            const put = sys.result(linux.sigaction(@enumFromInt(signal), &ours, null));
+            if (put < 0) return put;
+        }
+    }
+    former.sources += 1;
+    return 0;
+}
+
+fn unwatch(signal: u32) void {
+    const former = &formers[signal];
+    assert(former.sources > 0);
+    former.sources -= 1;
+    if (former.sources > 0) return;
+    var now: linux.Sigaction = undefined;
+    _ = linux.sigaction(@enumFromInt(signal), null, &now);
+    if (isOurs(&now)) _ = linux.sigaction(@enumFromInt(signal), &former.action, null);
+}
+
+fn isOurs(action: *const linux.Sigaction) bool {
+    return action.handler.sigaction == &handle;
+}
+
+fn handle(signal: linux.SIG, info: *const linux.siginfo_t, context: ?*anyopaque) callconv(.c) void {
+    const number: u32 = @intCast(@intFromEnum(signal));
+    for (&sources) |*source| if (source.wanted.load(.monotonic) & bitOf(number) != 0) tell(source, number);
+    const former = &formers[number];
+    const next = former.handler.load(.acquire);
+    // The default, or to be ignored: that somebody waits for it stands in for either.
+    if (next <= 1) return;
+    if (former.takes_info.load(.monotonic)) {
+        const call: *const fn (linux.SIG, *const linux.siginfo_t, ?*anyopaque) callconv(.c) void = @ptrFromInt(next);
+        call(signal, info, context);
+    } else {
+        const call: *const fn (linux.SIG) callconv(.c) void = @ptrFromInt(next);
+        call(signal);
+    }
+}
+
+fn tell(source: *Source, signal: u32) void {
+    _ = source.pending.fetchOr(bitOf(signal), .acq_rel);
+    const id = source.id.load(.acquire);
+    if (id != 0) _ = notice.notify(@intCast(id));
+}
+
+fn bitOf(signal: u32) Set {
+    return @as(Set, 1) << @intCast(signal - 1);
+}
+
+fn acquire() void {
+    while (lock.swap(true, .acquire)) std.atomic.spinLoopHint();
+}
+
+const testing = std.testing;
+
+var chained: std.atomic.Value(u32) = .init(0);
+
+fn countChained(_: linux.SIG) callconv(.c) void {
+    _ = chained.fetchAdd(1, .monotonic);
+}
+
+fn raise(signal: linux.SIG) void {
+    _ = linux.tkill(linux.gettid(), signal);
+}
+
+test "each source is told, the former handler, too, and it is back in the end" {
+    var before: linux.Sigaction = undefined;
+    const counting: linux.Sigaction = .{ .handler = .{ .handler = countChained }, .mask = linux.sigemptyset(), .flags = 0 };
+    _ = linux.sigaction(.USR2, &counting, &before);
+    defer _ = linux.sigaction(.USR2, &before, null);
+    chained.store(0, .monotonic);
+    var owner: u8 = 0;
+    const ids = [_]notice.Id{ notice.open(&owner, 1).id, notice.open(&owner, 1).id };
+    const usr2 = bitOf(@intFromEnum(linux.SIG.USR2));
+    const winch = bitOf(@intFromEnum(linux.SIG.WINCH));
+    const a: u32 = @intCast(open(ids[0], usr2));
+    const b: u32 = @intCast(open(ids[1], usr2 | winch));
+    raise(.USR2);
+    raise(.USR2);
+    raise(.WINCH);
+    try testing.expectEqual(2, chained.load(.monotonic));
+    try testing.expect(notice.take(ids[0]) and notice.take(ids[1]));
+    try testing.expectEqual(@intFromEnum(linux.SIG.USR2), take(a));
+    try testing.expectEqual(0, take(a));
+    try testing.expectEqual(@intFromEnum(linux.SIG.USR2), take(b));
+    // One more is there: another wait is to end.
+    try testing.expect(notice.take(ids[1]));
+    try testing.expectEqual(@intFromEnum(linux.SIG.WINCH), take(b));
+    putBack(b, @intFromEnum(linux.SIG.WINCH));
+    try testing.expect(notice.take(ids[1]));
+    try testing.expectEqual(@intFromEnum(linux.SIG.WINCH), take(b));
+    close(a);
+    raise(.USR2);
+    try testing.expectEqual(3, chained.load(.monotonic));
+    try testing.expectEqual(@intFromEnum(linux.SIG.USR2), take(b));
+    close(b);
+    var now: linux.Sigaction = undefined;
+    _ = linux.sigaction(.USR2, null, &now);
+    try testing.expectEqual(&countChained, now.handler.handler.?);
+    for (ids) |id| {
+        notice.refuse(id);
+        notice.release(id);
+    }
+}
+
+test "a signal that cannot be handled, and one source too many, leave all as it was" {
+    var owner: u8 = 0;
+    const id = notice.open(&owner, 1).id;
+    defer notice.release(id);
+    defer notice.refuse(id);
+    const usr2 = bitOf(@intFromEnum(linux.SIG.USR2));
+    for (0..max_sources) |i| try testing.expectEqual(@as(i32, @intCast(i)), open(id, usr2));
+    try testing.expectEqual(sys.negative(.MFILE), open(id, usr2));
+    for (0..max_sources) |i| close(@intCast(i));
+    var now: linux.Sigaction = undefined;
+    _ = linux.sigaction(.USR2, null, &now);
+    try testing.expect(!isOurs(&now));
+}
+
+test "sources come and go while signals rain on other threads" {
+    // qemu-user looks at a handler twice, and calls address 0 when it has become the default between.
+    if (@import("spawn_test.zig").isEmulated()) return error.SkipZigTest;
+    const Rain = struct {
+        stop: std.atomic.Value(bool) = .init(false),
+
+        fn run(s: *@This()) void {
+            while (!s.stop.load(.monotonic)) raise(.WINCH);
+        }
+    };
+    var rain: Rain = .{};
+    var threads: [2]std.Thread = undefined;
+    for (&threads) |*thread| thread.* = try .spawn(.{}, Rain.run, .{&rain});
+    var owner: u8 = 0;
+    for (0..2000) |_| {
+        const id = notice.open(&owner, 1).id;
+        const source: u32 = @intCast(open(id, bitOf(@intFromEnum(linux.SIG.WINCH))));
+        _ = take(source);
+        close(source);
+        notice.refuse(id);
+        notice.release(id);
+    }
+    rain.stop.store(true, .monotonic);
+    for (threads) |thread| thread.join();
+}
