@@ -1,7 +1,8 @@
-//! Notice: what any thread of the process can notify, by a number that may outlive it. A process-wide table of eventfds.
+//! Notice: what any thread of the process can notify, by a number that may outlive it. A process-wide table of pipes (not of eventfds,
+//! see pool.zig).
 //!
 //! An entry is open or not, notified or not, and has users: who owns it, and every thread that is just notifying it. Invariants:
-//!  * The descriptor is open as long as there are users, and only users touch it; the last one to leave closes it. So a
+//!  * The pipe is open as long as there are users, and only users touch it; the last one to leave closes it. So a
 //!    notification never reaches a descriptor that has got the same number.
 //!  * The generation grows with each opening. A number of an older one, or of a closed one, is refused.
 //!  * Notified and not taken: the descriptor is readable, or who notified is about to make it so. Of several notifications
@@ -31,8 +32,8 @@ const State = packed struct(u64) {
 
 const Entry = struct {
     state: std.atomic.Value(u64) = .init(0),
-    /// Changed only while nobody uses the entry.
-    fd: sys.fd_t = -1,
+    /// The pipe's end to read and the end to write. Changed only while nobody uses the entry.
+    pipe: [2]sys.fd_t = .{ -1, -1 },
     /// What the owner keeps here; only the thread that `key` says may look.
     owner: ?*anyopaque = null,
     key: std.atomic.Value(usize) = .init(0),
@@ -52,16 +53,17 @@ pub const Opened = union(enum) { id: Id, errno: i32 };
 
 /// A new entry, with its owner as its one user. `key` is whatever only the owner's thread knows as its own.
 pub fn open(owner: *anyopaque, key: usize) Opened {
-    const fd = sys.eventfd();
-    if (fd < 0) return .{ .errno = fd };
+    var pipe: [2]sys.fd_t = undefined;
+    const rc = sys.pipe(&pipe);
+    if (rc < 0) return .{ .errno = rc };
     const index = claim() orelse {
-        sys.close(fd);
+        for (pipe) |fd| sys.close(fd);
         return .{ .errno = sys.negative(.NOMEM) };
     };
     const entry = at(index).?;
     const before: State = @bitCast(entry.state.load(.monotonic));
     assert(before.users == 0 and !before.open);
-    entry.fd = fd;
+    entry.pipe = pipe;
     entry.owner = owner;
     entry.key.store(key, .monotonic);
     const generation = @max(1, before.generation +% 1);
@@ -100,7 +102,7 @@ pub fn notify(id: Id) bool {
         // Also when it was notified already: who takes that must see what this caller wrote.
         state = @bitCast(entry.state.cmpxchgWeak(@bitCast(state), @bitCast(entered), .acq_rel, .monotonic) orelse {
             if (state.notified) return true;
-            sys.eventfdSignal(entry.fd);
+            sys.pipeSignal(entry.pipe[1]);
             leave(entry, indexOf(id));
             return true;
         });
@@ -111,7 +113,7 @@ pub fn notify(id: Id) bool {
 pub fn take(id: Id) bool {
     const entry = at(indexOf(id)).?;
     // A descriptor that is written after this only wakes for nothing.
-    sys.eventfdClear(entry.fd);
+    sys.pipeClear(entry.pipe[0]);
     const bit: u64 = @bitCast(State{ .notified = true });
     return entry.state.fetchAnd(~bit, .acq_rel) & bit != 0;
 }
@@ -125,7 +127,7 @@ pub fn ownerOf(id: Id, key: usize) ?*anyopaque {
 }
 
 pub fn descriptorOf(id: Id) sys.fd_t {
-    return at(indexOf(id)).?.fd;
+    return at(indexOf(id)).?.pipe[0];
 }
 
 /// The id that a number of the C ABI stands for; null when it can be none.
@@ -140,8 +142,10 @@ fn leave(entry: *Entry, index: u32) void {
     assert(before.users > 0);
     if (before.users > 1) return;
     assert(!before.open);
-    sys.close(entry.fd);
-    entry.fd = -1;
+    for (&entry.pipe) |*fd| {
+        sys.close(fd.*);
+        fd.* = -1;
+    }
     var head = free.load(.monotonic);
     while (true) {
         entry.next_free = head;

@@ -136,6 +136,22 @@ pub fn pollReadable(fds: []const fd_t, timeout_ms: i32) void {
     _ = linux.poll(&entries, @intCast(fds.len), timeout_ms);
 }
 
+/// A pipe whose ends never wait: first the one to read, then the one to write.
+pub fn pipe(ends: *[2]fd_t) i32 {
+    return result(linux.pipe2(ends, .{ .CLOEXEC = true, .NONBLOCK = true }));
+}
+
+/// Makes the pipe readable. A full one is.
+pub fn pipeSignal(fd: fd_t) void {
+    _ = linux.write(fd, "!", 1);
+}
+
+/// Takes at most 64 signals.
+pub fn pipeClear(fd: fd_t) void {
+    var bytes: [64]u8 = undefined;
+    _ = linux.read(fd, &bytes, bytes.len);
+}
+
 pub fn eventfd() i32 {
     return result(linux.eventfd(0, linux.EFD.CLOEXEC | linux.EFD.NONBLOCK));
 }

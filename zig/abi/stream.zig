@@ -22,7 +22,7 @@ pub const exports = struct {
     /// Makes a pipe and writes the handles of its two ends: u32 to read from, u32 to write to. 0 or a negative errno.
     pub fn stream_pipe(env: *Env, ends: [*]u8) callconv(.c) i32 {
         var fds: [2]sys.fd_t = undefined;
-        const rc = descriptor.pipe(&fds);
+        const rc = sys.pipe(&fds);
         if (rc < 0) return rc;
         return adoptPair(env, &fds, .{ .{ .readable = true, .private = true }, .{ .writable = true, .private = true } }, ends);
     }

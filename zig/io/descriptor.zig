@@ -114,11 +114,6 @@ pub fn blockingCopy(fd: sys.fd_t, way: Way) i32 {
     return copy;
 }
 
-/// Both ends of a new pipe: to read from, to write to. Non-blocking, and not for child processes.
-pub fn pipe(ends: *[2]sys.fd_t) i32 {
-    return sys.result(linux.pipe2(ends, .{ .CLOEXEC = true, .NONBLOCK = true }));
-}
-
 /// Reads without waiting: how many bytes, 0 at the end, or a negative errno, -EAGAIN when it would have to wait.
 pub fn read(way: *Way, fd: sys.fd_t, bytes: []u8) i32 {
     switch (way.*) {

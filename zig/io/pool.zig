@@ -129,7 +129,7 @@ pub const Port = struct {
         const port = try allocator.create(Port);
         errdefer allocator.destroy(port);
         var wake: [2]sys.fd_t = undefined;
-        if (sys.result(linux.pipe2(&wake, .{ .CLOEXEC = true, .NONBLOCK = true })) < 0) return error.ProcessFdQuotaExceeded;
+        if (sys.pipe(&wake) < 0) return error.ProcessFdQuotaExceeded;
         errdefer for (wake) |fd| sys.close(fd);
         port.* = .{
             .allocator = allocator,
@@ -262,12 +262,11 @@ pub const Port = struct {
     // Under the lock, so that the byte is there exactly while `done` has jobs.
 
     fn putByte(port: *Port) void {
-        _ = linux.write(port.wake[1], "!", 1);
+        sys.pipeSignal(port.wake[1]);
     }
 
     fn takeByte(port: *Port) void {
-        var byte: [1]u8 = undefined;
-        _ = linux.read(port.wake[0], &byte, 1);
+        sys.pipeClear(port.wake[0]);
     }
 };
 
