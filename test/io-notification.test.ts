@@ -130,6 +130,19 @@ describe("other threads", () => {
     });
   });
 
+  test("each notification wakes a loop that is parked, not only the first", async () => {
+    await run(function* () {
+      using n = new AsyncNotification();
+      const { worker } = startWorker({ role: "slowly", handle: n.handle });
+      for (let i = 0; i < 30; i++) {
+        // So long means never: then the loop is deaf, also to its timers.
+        const { key } = yield* select({ notified: n.wait(), late: sleep(3000) });
+        expect([i, key]).toEqual([i, "notified"]);
+      }
+      worker.terminate();
+    });
+  });
+
   test("native threads notify by number, and are refused once it is closed", async () => {
     const n = new AsyncNotification();
     const { id } = n;
