@@ -29,7 +29,7 @@ export interface Notifier {
  * so of several who wait one goes on, and a wait that is cancelled or loses a `select` takes none. What a thread wrote to shared memory before
  * it notified is seen after the wait.
  *
- * A pending wait keeps the process alive. One that nobody can reach any more is closed; so are all of a Worker that ends.
+ * Each has two descriptors. A pending wait keeps the process alive. One that nobody can reach any more is closed; so are all of a Worker that ends.
  *
  * @example
  * ```ts

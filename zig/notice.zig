@@ -1,12 +1,14 @@
-//! Notice: what any thread of the process can notify, by a number that may outlive it. A process-wide table of pipes (not of eventfds,
-//! see pool.zig).
+//! Notice: what any thread of the process can notify, by a number that may outlive it. A process-wide table of pipes.
 //!
 //! An entry is open or not, notified or not, and has users: who owns it, and every thread that is just notifying it. Invariants:
-//!  * The pipe is open as long as there are users, and only users touch it; the last one to leave closes it. So a
-//!    notification never reaches a descriptor that has got the same number.
+//!  * The pipe is open as long as there are users, and only users touch it; the last one to leave closes it. So a notification never
+//!    reaches a descriptor that has got the same number, and never finds a pipe that nobody reads.
 //!  * The generation grows with each opening. A number of an older one, or of a closed one, is refused.
-//!  * Notified and not taken: the descriptor is readable, or who notified is about to make it so. Of several notifications
+//!  * Notified and not taken: the pipe is readable, or who notified is about to make it so. Of several notifications
 //!    before a `take` the first writes, the others only see that it did: they are one.
+//!
+//! It is a pipe and not an eventfd because of a ring that signals an eventfd of its own when it has something, as a parked Env's does: what happens
+//! inside of the write of another eventfd the kernel tells later, once, and then never again (seen on Linux 6.18), so the Env slept for ever.
 //!
 //! `notify` takes no lock, allocates nothing and never waits, so that signal handlers may call it. Entries are never freed: a late
 //! `notify` must find one to be refused by.
@@ -32,8 +34,8 @@ const State = packed struct(u64) {
 
 const Entry = struct {
     state: std.atomic.Value(u64) = .init(0),
-    /// The pipe's end to read and the end to write. Changed only while nobody uses the entry.
-    pipe: [2]sys.fd_t = .{ -1, -1 },
+    /// Changed only while nobody uses the entry.
+    pipe: [2]sys.fd_t = @splat(-1),
     /// What the owner keeps here; only the thread that `key` says may look.
     owner: ?*anyopaque = null,
     key: std.atomic.Value(usize) = .init(0),
@@ -53,17 +55,17 @@ pub const Opened = union(enum) { id: Id, errno: i32 };
 
 /// A new entry, with its owner as its one user. `key` is whatever only the owner's thread knows as its own.
 pub fn open(owner: *anyopaque, key: usize) Opened {
-    var pipe: [2]sys.fd_t = undefined;
-    const rc = sys.pipe(&pipe);
-    if (rc < 0) return .{ .errno = rc };
+    var ends: [2]sys.fd_t = undefined;
+    const made = sys.pipe(&ends);
+    if (made < 0) return .{ .errno = made };
     const index = claim() orelse {
-        for (pipe) |fd| sys.close(fd);
+        for (ends) |end| sys.close(end);
         return .{ .errno = sys.negative(.NOMEM) };
     };
     const entry = at(index).?;
     const before: State = @bitCast(entry.state.load(.monotonic));
     assert(before.users == 0 and !before.open);
-    entry.pipe = pipe;
+    entry.pipe = ends;
     entry.owner = owner;
     entry.key.store(key, .monotonic);
     const generation = @max(1, before.generation +% 1);
@@ -83,7 +85,7 @@ pub fn refuse(id: Id) void {
     }
 }
 
-/// The owner's last call, after `refuse`: the descriptor is its no more.
+/// The owner's last call, after `refuse`: the pipe is its no more.
 pub fn release(id: Id) void {
     leave(at(indexOf(id)).?, indexOf(id));
 }
@@ -102,6 +104,7 @@ pub fn notify(id: Id) bool {
         // Also when it was notified already: who takes that must see what this caller wrote.
         state = @bitCast(entry.state.cmpxchgWeak(@bitCast(state), @bitCast(entered), .acq_rel, .monotonic) orelse {
             if (state.notified) return true;
+            // Never full: nobody writes who finds it notified.
             sys.pipeSignal(entry.pipe[1]);
             leave(entry, indexOf(id));
             return true;
@@ -112,7 +115,7 @@ pub fn notify(id: Id) bool {
 /// Whether it was notified since the last time; for the owner.
 pub fn take(id: Id) bool {
     const entry = at(indexOf(id)).?;
-    // A descriptor that is written after this only wakes for nothing.
+    // What is written after this, or left by many who were slow, only wakes for nothing.
     sys.pipeClear(entry.pipe[0]);
     const bit: u64 = @bitCast(State{ .notified = true });
     return entry.state.fetchAnd(~bit, .acq_rel) & bit != 0;
@@ -126,6 +129,7 @@ pub fn ownerOf(id: Id, key: usize) ?*anyopaque {
     return if (entry.key.load(.monotonic) == key) entry.owner else null;
 }
 
+/// What becomes readable; the owner's to watch.
 pub fn descriptorOf(id: Id) sys.fd_t {
     return at(indexOf(id)).?.pipe[0];
 }
@@ -142,9 +146,9 @@ fn leave(entry: *Entry, index: u32) void {
     assert(before.users > 0);
     if (before.users > 1) return;
     assert(!before.open);
-    for (&entry.pipe) |*fd| {
-        sys.close(fd.*);
-        fd.* = -1;
+    for (&entry.pipe) |*end| {
+        sys.close(end.*);
+        end.* = -1;
     }
     var head = free.load(.monotonic);
     while (true) {
@@ -239,7 +243,7 @@ test "threads that notify what is closed and opened again under them reach only 
         shared.ids[i % shared.ids.len].store(id, .monotonic);
         for (0..i % 7) |_| taken += @intFromBool(take(id));
         refuse(id);
-        // The descriptor of one who notifies late stays this one's: nobody else gets its number meanwhile.
+        // The pipe of one who notifies late stays this one's: nobody else gets its numbers meanwhile.
         release(id);
     }
     shared.stop.store(true, .monotonic);
