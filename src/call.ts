@@ -13,9 +13,11 @@ class Call<T> extends Operation<T> {
   readonly #open: () => Coroutine<T>;
   readonly #name: string;
   readonly #what: string;
+  readonly #putBack: (result: T) => void;
 
-  constructor(open: () => Coroutine<T>, name: string, what: string) {
+  constructor(open: () => Coroutine<T>, name: string, what: string, putBack: (result: T) => void = dispose) {
     super();
+    this.#putBack = putBack;
     this.#open = open;
     this.#name = name;
     this.#what = what;
@@ -53,11 +55,8 @@ class Call<T> extends Operation<T> {
     reportFailure(() => this.putBack(frame.outcome()));
   }
 
-  /** A result that nobody wants is disposed of. */
   override putBack(result: T): void {
-    if (typeof result !== "object" || result === null) return;
-    if (Symbol.dispose in result) (result as Disposable)[Symbol.dispose]();
-    else if (Symbol.asyncDispose in result) Promise.resolve((result as AsyncDisposable)[Symbol.asyncDispose]());
+    this.#putBack(result);
   }
 
   override waitsFor(wait: Wait): Iterable<object> {
@@ -67,6 +66,13 @@ class Call<T> extends Operation<T> {
   override get what(): string {
     return this.#what;
   }
+}
+
+/** What becomes of a result that nobody wants, unless its operation knows better. */
+function dispose(result: unknown): void {
+  if (typeof result !== "object" || result === null) return;
+  if (Symbol.dispose in result) (result as Disposable)[Symbol.dispose]();
+  else if (Symbol.asyncDispose in result) Promise.resolve((result as AsyncDisposable)[Symbol.asyncDispose]());
 }
 
 /** One call inside of a generator coroutine: the iterator that its `yield*` sees. */
@@ -134,7 +140,7 @@ function once<T>(generator: Coroutine<T>): Coroutine<T> {
   return generator;
 }
 
-/** Several operations in a row as one. `name` says what it does: "connect to ...". */
-export function sequence<T>(name: string, body: () => Coroutine<T>): Operation<T> {
-  return new Call(body, name, name);
+/** Several operations in a row as one. `name` says what it does: "connect to ...". A result that nobody wants is given to `putBack`. */
+export function sequence<T>(name: string, body: () => Coroutine<T>, putBack?: (result: T) => void): Operation<T> {
+  return new Call(body, name, name, putBack);
 }

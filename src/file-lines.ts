@@ -58,7 +58,12 @@ abstract class Parts<T> implements AsyncIterable<T> {
   /** The next one; null at the end. One `next` at a time. */
   next(): Operation<T | null> {
     if (this.#open === undefined) return new Next(this, this.file as File);
-    return sequence(`read '${this.path}'`, () => this.#openFirst(this.#open as Operation<File>));
+    const open = this.#open;
+    return sequence<T | null>(
+      `read '${this.path}'`,
+      () => this.#openFirst(open),
+      (part) => this.putBack(part),
+    );
   }
 
   *#openFirst(open: Operation<File>): Coroutine<T | null> {
@@ -105,8 +110,8 @@ abstract class Parts<T> implements AsyncIterable<T> {
     return this.#returned.shift() ?? this.takeNext();
   }
 
-  putBack(part: T): void {
-    this.#returned.unshift(part);
+  putBack(part: T | null): void {
+    if (part !== null) this.#returned.unshift(part);
   }
 
   /** The error for a part that is too long. */
@@ -185,7 +190,7 @@ class Next<T> extends FileOperation<T | null> {
   }
 
   override putBack(part: T | null): void {
-    if (part !== null) this.#parts.putBack(part);
+    this.#parts.putBack(part);
   }
 
   protected override error(status: number): Error {
