@@ -8,7 +8,9 @@ import { find, run } from "./exec.mjs";
 import { script, setUp } from "./setup.mjs";
 
 const bunPackage = "@oven/bun-linux-aarch64@1.4.5";
-const tests = ["coroutine", "channel", "executor", "run", "io-tcp", "io-sleep", "leak"].map((name) => `test/${name}.test.ts`);
+const names = ["coroutine", "cancel", "misuse", "until", "fairness", "channel", "executor", "run", "leak"];
+const ioNames = ["tcp", "sleep", "select", "cancel", "connection"].map((name) => `io-${name}`);
+const tests = [...names, ...ioNames].map((name) => `test/${name}.test.ts`);
 const limitSeconds = 300;
 
 await script(async () => {

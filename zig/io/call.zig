@@ -28,8 +28,14 @@ pub const Call = union(enum) {
     pub fn make(call: *const Call) i32 {
         return switch (call.*) {
             .open => |c| sys.retry(linux.openat, .{ linux.AT.FDCWD, c.path, withCloexec(c.flags), c.mode }),
-            .read => |c| vectored(linux.preadv2, std.posix.iovec, c.fd, c.bytes.ptr, c.bytes.len, c.at, 0),
-            .write => |c| vectored(linux.pwritev2, std.posix.iovec_const, c.fd, c.bytes.ptr, c.bytes.len, c.at, 0),
+            .read => |c| if (c.at == no_position)
+                sys.retry(linux.read, .{ c.fd, c.bytes.ptr, c.bytes.len })
+            else
+                sys.retry(linux.pread, .{ c.fd, c.bytes.ptr, c.bytes.len, c.at }),
+            .write => |c| if (c.at == no_position)
+                sys.retry(linux.write, .{ c.fd, c.bytes.ptr, c.bytes.len })
+            else
+                sys.retry(linux.pwrite, .{ c.fd, c.bytes.ptr, c.bytes.len, c.at }),
             .stat => |c| sys.retry(linux.statx, .{ c.fd, "", linux.AT.EMPTY_PATH, stat_fields, c.out }),
             .sync => |fd| sys.retry(linux.fsync, .{fd}),
             .data_sync => |fd| sys.retry(linux.fdatasync, .{fd}),
