@@ -9,7 +9,7 @@ import { script, setUp } from "./setup.mjs";
 
 const bunPackage = "@oven/bun-linux-aarch64@1.4.5";
 const names = ["coroutine", "cancel", "misuse", "until", "fairness", "channel", "executor", "run", "leak"];
-const ioNames = ["tcp", "sleep", "select", "cancel", "connection"].map((name) => `io-${name}`);
+const ioNames = ["tcp", "sleep", "select", "connection"].map((name) => `io-${name}`);
 const tests = [...names, ...ioNames].map((name) => `test/${name}.test.ts`);
 const limitSeconds = 300;
 
