@@ -256,11 +256,12 @@ test "an open that waits for its FIFO's other end is cancelled at once, and clos
     }
 }
 
-/// Lets threads that are still in an open of the FIFO go on, and waits until they have.
+/// Lets threads that are in an open of the FIFO, or about to be, go on, and waits until they have put their jobs down: that, and not the
+/// end of the open, is when what those hold is freed.
 fn releaseOpens(path: [:0]const u8) !void {
     const fd = sys.result(linux.open(path, .{ .ACCMODE = .RDWR, .NONBLOCK = true }, 0));
     try testing.expect(fd >= 0);
-    while (pool.load().waiting > 0) _ = linux.sched_yield();
+    while (pool.load().abandoned > 0) _ = linux.sched_yield();
     sys.close(fd);
 }
 
