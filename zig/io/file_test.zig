@@ -152,6 +152,26 @@ test "a close ends what is in flight, each once, and then the descriptor; a wait
     }
 }
 
+test "a close that failed has closed the descriptor, and leaves alone who got its number" {
+    for (backends) |backend| {
+        var world: World = undefined;
+        try world.init(backend, testing.allocator) orelse continue;
+        const f = try world.open(world.path, create);
+        const fd = f.fd;
+        var wait: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+        f.close(&wait);
+        while (f.own.op.state != .finished) try world.loop.tick(true);
+        // As file systems of user programs may answer.
+        f.own.op.result = sys.negative(.NOMEM);
+        try testing.expectEqual(fd, sys.result(linux.memfd_create("other", 0)));
+        world.loop.deliver();
+        try testing.expectEqual(sys.negative(.NOMEM), wait.result);
+        try testing.expect(sys.result(linux.fcntl(fd, linux.F.GETFD, 0)) >= 0);
+        sys.close(fd);
+        try world.deinit();
+    }
+}
+
 test "what is in the page cache is read in the call; what is not asked of it waits" {
     for (backends) |backend| {
         var world: World = undefined;
