@@ -43,8 +43,12 @@ var formers: [65]Former = @splat(.{});
 /// Taken by those who open and close sources, never by the handler.
 var lock: std.atomic.Value(bool) = .init(false);
 
+/// Those that nobody may handle: the system's own, and the two by which C libraries talk to their threads.
+const unhandled = bitOf(@intFromEnum(linux.SIG.KILL)) | bitOf(@intFromEnum(linux.SIG.STOP)) | bitOf(32) | bitOf(33);
+
 /// A source that notifies `id`: its index, or a negative errno.
 pub fn open(id: notice.Id, wanted: Set) i32 {
+    if (wanted & unhandled != 0) return sys.negative(.INVAL);
     acquire();
     defer lock.store(false, .release);
     const index = for (&sources, 0..) |*source, i| {
@@ -226,6 +230,7 @@ test "a signal that cannot be handled, and one source too many, leave all as it 
     defer notice.release(id);
     defer notice.refuse(id);
     const usr2 = bitOf(@intFromEnum(linux.SIG.USR2));
+    for ([_]u6{ 9, 19, 32, 33 }) |signal| try testing.expectEqual(sys.negative(.INVAL), open(id, usr2 | bitOf(signal)));
     for (0..max_sources) |i| try testing.expectEqual(@as(i32, @intCast(i)), open(id, usr2));
     try testing.expectEqual(sys.negative(.MFILE), open(id, usr2));
     for (0..max_sources) |i| close(@intCast(i));
