@@ -30,7 +30,6 @@ const Source = struct {
 
 const Former = struct {
     handler: std.atomic.Value(usize) = .init(0),
-    takes_info: std.atomic.Value(bool) = .init(false),
     /// As it was, to be put back. Under `lock`.
     action: linux.Sigaction = undefined,
     /// Sources that want the signal. Under `lock`.
@@ -113,7 +112,6 @@ fn watch(signal: u32) i32 {
         if (rc < 0) return rc;
         if (!isOurs(&before)) {
             former.action = before;
-            former.takes_info.store(before.flags & linux.SA.SIGINFO != 0, .monotonic);
             former.handler.store(@intFromPtr(before.handler.sigaction), .release);
             const ours: linux.Sigaction = .{
                 .handler = .{ .sigaction = handle },
@@ -149,13 +147,9 @@ fn handle(signal: linux.SIG, info: *const linux.siginfo_t, context: ?*anyopaque)
     const next = former.handler.load(.acquire);
     // The default, or to be ignored: that somebody waits for it stands in for either.
     if (next <= 1) return;
-    if (former.takes_info.load(.monotonic)) {
-        const call: *const fn (linux.SIG, *const linux.siginfo_t, ?*anyopaque) callconv(.c) void = @ptrFromInt(next);
-        call(signal, info, context);
-    } else {
-        const call: *const fn (linux.SIG) callconv(.c) void = @ptrFromInt(next);
-        call(signal);
-    }
+    // One that takes the number only leaves the rest alone, as with the kernel's own call.
+    const call: *const fn (linux.SIG, *const linux.siginfo_t, ?*anyopaque) callconv(.c) void = @ptrFromInt(next);
+    call(signal, info, context);
 }
 
 fn tell(source: *Source, signal: u32) void {
