@@ -103,6 +103,8 @@ pub const Thread = struct {
             .io_uring => |*ring| {
                 ring.setWake(true);
                 env.tick(false) catch return sys.negative(.NOMEM);
+                // A body that ran at the end of the tick may have set an earlier one; then there is something to submit.
+                if (env.timers.earliest()) |deadline| env.loop.armTimer(deadline);
                 if (!env.hasWork() and !ring.hasWork()) return 0;
                 ring.setWake(false);
             },
@@ -137,6 +139,41 @@ fn exitKey() error{SystemResources}!c_uint {
     if (pthread_key_create(&key, Thread.onExit) != 0) return error.SystemResources;
     exit_key = key;
     return key;
+}
+
+const testing = std.testing;
+
+test "a parked Env wakes for a timer that a body has set in the very tick that parks" {
+    const NativeFrame = @import("native.zig").NativeFrame;
+    const Bodies = struct {
+        fn nap(frame: *NativeFrame) callconv(.c) f64 {
+            return @floatFromInt(frame.sleepBody(1e9) + frame.sleepBody(1));
+        }
+    };
+    for ([_]loop.Backend{ .io_uring, .epoll }) |backend| {
+        const thread = Thread.create(backend) catch |err| switch (err) {
+            error.Unavailable => continue,
+            else => return err,
+        };
+        defer thread.destroy();
+        const env = thread.env;
+        const fd = thread.wakeFd();
+        try testing.expect(fd >= 0);
+        const frame = try NativeFrame.create(env, Bodies.nap, &.{}, .{ .size = 128 * 1024 }, "nap", env.slots.claim(0).?);
+        try testing.expectEqual(@import("code.zig").suspended, frame.run());
+        try env.tick(false);
+        // The body goes on in the next tick, which has looked at the timers by then.
+        frame.cancel();
+        var rounds: u32 = 0;
+        while (env.frames.live > 0) : (rounds += 1) {
+            try testing.expect(rounds < 10);
+            if (thread.park() != 0) continue;
+            sys.pollReadable(&.{fd}, 2000);
+            try testing.expect(sys.isReadable(fd));
+            thread.unpark();
+        }
+        try testing.expectEqual(@as(f64, @floatFromInt(sys.negative(.CANCELED))), env.ring.entries[0].value);
+    }
 }
 
 /// The thread of a parked epoll Env.

@@ -30,7 +30,6 @@ const Source = struct {
 
 const Former = struct {
     handler: std.atomic.Value(usize) = .init(0),
-    takes_info: std.atomic.Value(bool) = .init(false),
     /// As it was, to be put back. Under `lock`.
     action: linux.Sigaction = undefined,
     /// Sources that want the signal. Under `lock`.
@@ -43,8 +42,12 @@ var formers: [65]Former = @splat(.{});
 /// Taken by those who open and close sources, never by the handler.
 var lock: std.atomic.Value(bool) = .init(false);
 
+/// Those that nobody may handle: the system's own, and the two by which C libraries talk to their threads.
+const unhandled = bitOf(@intFromEnum(linux.SIG.KILL)) | bitOf(@intFromEnum(linux.SIG.STOP)) | bitOf(32) | bitOf(33);
+
 /// A source that notifies `id`: its index, or a negative errno.
 pub fn open(id: notice.Id, wanted: Set) i32 {
+    if (wanted & unhandled != 0) return sys.negative(.INVAL);
     acquire();
     defer lock.store(false, .release);
     const index = for (&sources, 0..) |*source, i| {
@@ -109,7 +112,6 @@ fn watch(signal: u32) i32 {
         if (rc < 0) return rc;
         if (!isOurs(&before)) {
             former.action = before;
-            former.takes_info.store(before.flags & linux.SA.SIGINFO != 0, .monotonic);
             former.handler.store(@intFromPtr(before.handler.sigaction), .release);
             const ours: linux.Sigaction = .{
                 .handler = .{ .sigaction = handle },
@@ -145,13 +147,9 @@ fn handle(signal: linux.SIG, info: *const linux.siginfo_t, context: ?*anyopaque)
     const next = former.handler.load(.acquire);
     // The default, or to be ignored: that somebody waits for it stands in for either.
     if (next <= 1) return;
-    if (former.takes_info.load(.monotonic)) {
-        const call: *const fn (linux.SIG, *const linux.siginfo_t, ?*anyopaque) callconv(.c) void = @ptrFromInt(next);
-        call(signal, info, context);
-    } else {
-        const call: *const fn (linux.SIG) callconv(.c) void = @ptrFromInt(next);
-        call(signal);
-    }
+    // One that takes the number only leaves the rest alone, as with the kernel's own call.
+    const call: *const fn (linux.SIG, *const linux.siginfo_t, ?*anyopaque) callconv(.c) void = @ptrFromInt(next);
+    call(signal, info, context);
 }
 
 fn tell(source: *Source, signal: u32) void {
@@ -226,6 +224,7 @@ test "a signal that cannot be handled, and one source too many, leave all as it 
     defer notice.release(id);
     defer notice.refuse(id);
     const usr2 = bitOf(@intFromEnum(linux.SIG.USR2));
+    for ([_]u6{ 9, 19, 32, 33 }) |signal| try testing.expectEqual(sys.negative(.INVAL), open(id, usr2 | bitOf(signal)));
     for (0..max_sources) |i| try testing.expectEqual(@as(i32, @intCast(i)), open(id, usr2));
     try testing.expectEqual(sys.negative(.MFILE), open(id, usr2));
     for (0..max_sources) |i| close(@intCast(i));

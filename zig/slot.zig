@@ -34,6 +34,8 @@ pub const Slot = struct {
         listener: *Listeners,
         /// The end of a native coroutine.
         frame,
+        /// What goes on to its end whatever is asked.
+        uncancellable,
     };
 
     pub const index_bits = 22;
@@ -65,7 +67,7 @@ pub const Slot = struct {
     /// Takes the operation back. True: it is over and no entry will come. False: an entry comes, or has come.
     pub fn cancel(slot: *Slot) bool {
         const taken_back = switch (slot.target) {
-            .idle, .frame => return false,
+            .idle, .frame, .uncancellable => return false,
             .sleep => sleep: {
                 slot.env.timers.remove(&slot.timer);
                 break :sleep true;

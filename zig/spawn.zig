@@ -192,6 +192,8 @@ const PidfdInfo = extern struct {
 // Children whose Env has ended, by their descriptors; nobody waits for them any more.
 var orphans: std.ArrayList(sys.fd_t) = .empty;
 var orphans_lock: std.atomic.Value(bool) = .init(false);
+/// How many there are, as a first look without the lock.
+var orphans_count: std.atomic.Value(usize) = .init(0);
 const orphans_allocator = std.heap.page_allocator;
 
 /// Takes over a child and its descriptor.
@@ -199,11 +201,12 @@ pub fn adoptOrphan(pidfd: sys.fd_t) void {
     while (orphans_lock.swap(true, .acquire)) std.atomic.spinLoopHint();
     defer orphans_lock.store(false, .release);
     // Without memory it stays a zombie once it ends; there is nobody to tell.
-    orphans.append(orphans_allocator, pidfd) catch sys.close(pidfd);
+    orphans.append(orphans_allocator, pidfd) catch return sys.close(pidfd);
+    orphans_count.store(orphans.items.len, .monotonic);
 }
 
 pub fn reapOrphans() void {
-    if (@atomicLoad(usize, &orphans.items.len, .monotonic) == 0) return;
+    if (orphans_count.load(.monotonic) == 0) return;
     while (orphans_lock.swap(true, .acquire)) std.atomic.spinLoopHint();
     defer orphans_lock.store(false, .release);
     var i = orphans.items.len;
@@ -212,6 +215,7 @@ pub fn reapOrphans() void {
         if (reap(orphans.items[i]) == null) continue;
         sys.close(orphans.swapRemove(i));
     }
+    orphans_count.store(orphans.items.len, .monotonic);
 }
 
 test {

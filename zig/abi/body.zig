@@ -2,12 +2,16 @@
 //! `frame` is the body's argument, valid until it returns, and only inside the body. Results are 0 or more, or a negative
 //! errno; -ECANCELED after a cancel.
 
+const std = @import("std");
 const datagram = @import("../io/datagram.zig");
 const Handle = @import("../handle.zig").Handle;
 const NativeFrame = @import("../native.zig").NativeFrame;
 const native = @import("../native.zig");
 const notice = @import("../notice.zig");
 const sys = @import("../sys.zig");
+
+/// Results are counts or negative errnos, so no more is moved in one call.
+const max_length = std.math.maxInt(i32);
 
 pub const exports = struct {
     /// Argument `index`, 0 when there is none.
@@ -32,22 +36,22 @@ pub const exports = struct {
 
     /// Reads 1 to `len` bytes, 0 at the end of the stream. `handle`: a connection that TypeScript passed.
     pub fn tcp_read(frame: *NativeFrame, handle: Handle, bytes: [*]u8, len: u32) callconv(.c) i32 {
-        return frame.readBody(handle, bytes[0..len]);
+        return frame.readBody(handle, bytes[0..@min(len, max_length)]);
     }
 
     /// Writes all `len` (at most 2^31 - 1) bytes.
     pub fn tcp_write(frame: *NativeFrame, handle: Handle, bytes: [*]const u8, len: u32) callconv(.c) i32 {
-        return frame.writeBody(handle, bytes[0..len]);
+        return if (len > max_length) sys.negative(.INVAL) else frame.writeBody(handle, bytes[0..len]);
     }
 
-    /// Reads `len` bytes at `position`, fewer where the file ends. `handle`: a file that TypeScript passed.
+    /// Reads `len` (at most 2^31 - 1) bytes at `position`, fewer where the file ends. `handle`: a file that TypeScript passed.
     pub fn file_pread(frame: *NativeFrame, handle: Handle, bytes: [*]u8, len: u32, position: f64) callconv(.c) i32 {
-        return frame.preadBody(handle, bytes[0..len], position);
+        return frame.preadBody(handle, bytes[0..@min(len, max_length)], position);
     }
 
     /// Writes all `len` (at most 2^31 - 1) bytes at `position`.
     pub fn file_pwrite(frame: *NativeFrame, handle: Handle, bytes: [*]const u8, len: u32, position: f64) callconv(.c) i32 {
-        return frame.pwriteBody(handle, bytes[0..len], position);
+        return if (len > max_length) sys.negative(.INVAL) else frame.pwriteBody(handle, bytes[0..len], position);
     }
 
     /// Waits for a datagram and gives how many bytes of it fitted into `bytes`, 0 for an empty one. `from` may be null.

@@ -88,7 +88,7 @@ pub const exports = struct {
     pub fn op_file_close(env: *Env, handle: Handle, token: u32) callconv(.c) i32 {
         const file = env.files.files.get(handle) orelse return code.bad_handle;
         const slot = env.slots.claim(token) orelse return code.bad_token;
-        slot.target = .{ .plain = &file.own.op };
+        slot.target = .uncancellable;
         file.close(&slot.io);
         return code.parked;
     }

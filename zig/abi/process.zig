@@ -71,6 +71,7 @@ pub const exports = struct {
     pub fn process_leave(env: *Env, handle: Handle) callconv(.c) i32 {
         const child = env.children.get(handle) orelse return code.bad_handle;
         if (child.left) return code.bad_handle;
+        if (!child.listeners.waiters.isEmpty()) return code.busy;
         child.leave();
         return 0;
     }

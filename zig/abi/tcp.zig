@@ -90,7 +90,7 @@ pub const exports = struct {
     /// Copies bytes that a read brought; returns how many.
     pub fn tcp_take(env: *Env, handle: Handle, destination: [*]u8, len: u32) callconv(.c) i32 {
         const socket = env.sockets.get(handle) orelse return code.bad_handle;
-        return @intCast(socket.take(destination[0..len]));
+        return @intCast(socket.take(destination[0..@min(len, std.math.maxInt(i32))]));
     }
 
     /// Sends `len` (1 to 2^31 - 1) bytes from `offset` on. How many were sent, a negative errno, or `parked`: then the entry says how

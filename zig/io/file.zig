@@ -287,23 +287,17 @@ pub const File = struct {
         file.own.op.doneFn = closeDone;
         // Closing may have to write, or to free what a deleted file had.
         file.context.loop.startJob(&file.own, file.context.allocator);
+        // Refused, for want of memory, descriptors or threads. Told here and not by its result, for a file system may answer the same
+        // when it has closed the descriptor, and the number may be another's by then.
+        const op = &file.own.op;
+        if (op.state == .finished) op.result = sys.result(linux.close(file.fd));
     }
 
     fn closeDone(op: *Op) void {
         const file: *File = @fieldParentPtr("own", Job.of(op));
-        var result = op.result;
-        switch (result) {
-            // Not the close's: it was never made.
-            sys.negative(.NOMEM), sys.negative(.MFILE), sys.negative(.AGAIN), sys.negative(.CANCELED) => {
-                sys.close(file.fd);
-                result = 0;
-            },
-            // It is closed all the same.
-            sys.negative(.INTR) => result = 0,
-            else => {},
-        }
         if (file.own_wait) |wait| {
-            wait.result = result;
+            // Interrupted, it is closed all the same.
+            wait.result = if (op.result == sys.negative(.INTR)) 0 else op.result;
             wait.waiter.wake();
         }
         file.free(file.context.allocator);

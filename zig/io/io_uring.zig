@@ -211,6 +211,8 @@ pub const IoUring = struct {
                 else => return error.SystemResources,
             };
         }
+        // For this tick only: there may be no timer any more.
+        self.timer_unsent = false;
         _ = self.drain(finished);
     }
 

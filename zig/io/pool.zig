@@ -67,6 +67,7 @@ pub const Job = struct {
                 if (job.call != .open) return;
                 job.stage = .abandoned;
                 job.port.abandoned += 1;
+                abandoned += 1;
             },
             .done => return, // the next tick collects it
             .idle, .abandoned => unreachable,
@@ -235,7 +236,9 @@ pub const Port = struct {
     }
 
     fn closeInterrupt(job: *Job) void {
-        if (job.interrupt_fd >= 0) sys.close(job.interrupt_fd);
+        // An abandoned job has none, and its thread may be looking.
+        if (job.interrupt_fd < 0) return;
+        sys.close(job.interrupt_fd);
         job.interrupt_fd = -1;
     }
 
@@ -244,6 +247,7 @@ pub const Port = struct {
         if (job.stage == .abandoned) {
             if (result >= 0) sys.close(result);
             port.abandoned -= 1;
+            abandoned -= 1;
             if (port.closed) {
                 job.freeFn.?(job, port.allocator);
                 return port.freeIfDone();
@@ -278,6 +282,8 @@ var threads: u32 = 0;
 var idle: u32 = 0;
 /// Threads that wait for another process.
 var waiting: u32 = 0;
+/// Abandoned jobs that threads still have, of all ports.
+var abandoned: u32 = 0;
 /// Changes with every job that is queued.
 var queued: std.atomic.Value(u32) = .init(0);
 
@@ -393,7 +399,7 @@ fn startThread() bool {
     // The new thread has this one's mask from its first instruction on.
     var all = linux.sigfillset();
     // The C libraries talk to all threads by these, when the user is changed, say.
-    for (32..35) |internal| all[0] &= ~(@as(@TypeOf(all[0]), 1) << @intCast(internal - 1));
+    for (32..35) |internal| linux.sigdelset(&all, @enumFromInt(internal));
     var before: linux.sigset_t = undefined;
     _ = linux.sigprocmask(linux.SIG.SETMASK, &all, &before);
     defer _ = linux.sigprocmask(linux.SIG.SETMASK, &before, null);
@@ -421,9 +427,9 @@ const Lock = struct {
     }
 };
 
-/// Threads that there are, and jobs that wait for one. For tests.
-pub fn load() struct { threads: u32, waiting: u32, queued: u32 } {
+/// Threads that there are, jobs that wait for one, and abandoned jobs that one still has. For tests.
+pub fn load() struct { threads: u32, waiting: u32, queued: u32, abandoned: u32 } {
     lock.acquire();
     defer lock.release();
-    return .{ .threads = threads, .waiting = waiting, .queued = queue.len };
+    return .{ .threads = threads, .waiting = waiting, .queued = queue.len, .abandoned = abandoned };
 }

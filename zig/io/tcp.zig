@@ -174,7 +174,7 @@ pub const Socket = struct {
     pub fn startRead(self: *Socket, wait: *IoWait, max: usize) error{OutOfMemory}!i32 {
         assert(self.isIdle(&self.in));
         const side = &self.in;
-        if (side.bytes > 0) return @intCast(@min(side.bytes, max));
+        if (side.bytes > 0) return @min(self.available(), max);
         const size: usize = @min(max, self.read_size.size);
         if (side.buffer) |b| if (b.len < size) self.giveBack(side);
         const bytes = side.buffer orelse try self.context.buffers.take(size);
