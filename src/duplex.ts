@@ -1,11 +1,12 @@
 // Streams: what bytes are read from and written to. Reader and Writer have one direction, a Duplex both.
 
+import { checkBytes, type Writable } from "./bytes.ts";
 import { checkInteger, show } from "./check.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { Operation } from "./operation.ts";
 import { type DuplexOptions, SocketDuplex } from "./socket-duplex.ts";
 import { Read, ReadExactly, ReadInto, ReadUntil, Target } from "./stream-read.ts";
-import { checkBytes, checkParts, Shutdown, sides, type Writable, Write, WriteAll } from "./stream-write.ts";
+import { checkParts, Shutdown, sides, Write, WriteAll } from "./stream-write.ts";
 import { type BytesReadable, type BytesWritable, WebStreams } from "./web-stream.ts";
 
 const maxRead = 2 ** 31 - 1;

@@ -4,9 +4,9 @@
 
 import { sequence } from "./call.ts";
 import { checkInteger } from "./check.ts";
-import { codes } from "./code.ts";
+import { codes, tooLong } from "./code.ts";
 import type { File } from "./file.ts";
-import { FileOperation, filled, Transfer, tooLong } from "./file-operation.ts";
+import { FileOperation, filled, Transfer } from "./file-operation.ts";
 import type { Coroutine } from "./frame.ts";
 import type { Operation } from "./operation.ts";
 import type { Wait } from "./wait.ts";

@@ -1,6 +1,7 @@
 // Process: child processes. They are native (zig/spawn.zig starts them, zig/io/child.zig waits for them); their pipes are our streams.
 
 import { constants } from "node:os";
+import type { Writable } from "./bytes.ts";
 import { call, sequence } from "./call.ts";
 import { checkInteger, checkMilliseconds, show } from "./check.ts";
 import { codes, parked } from "./code.ts";
@@ -47,7 +48,7 @@ export interface EndOptions {
 
 export interface RunOptions extends SpawnSettings, EndOptions {
   /** What the child reads, a string as UTF-8. Default: nothing. */
-  readonly input?: string | Uint8Array | ArrayBuffer;
+  readonly input?: Writable;
   /** Bytes of output, or of complaints, at most. Default 64 MiB. */
   readonly maxBuffer?: number;
 }

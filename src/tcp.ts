@@ -9,9 +9,9 @@ import { EndpointOperation } from "./endpoint.ts";
 import { endpoint, ioError, TimeoutError } from "./error.ts";
 import { firstConnected } from "./eyeballs.ts";
 import type { Coroutine } from "./frame.ts";
+import { checkHost, resolve } from "./host.ts";
 import { env, lastErrno, library } from "./native/env.ts";
 import { type Operation, tokenOf } from "./operation.ts";
-import { checkHost, resolve } from "./resolve.ts";
 import { Server } from "./server.ts";
 import { withTimeout } from "./timeout.ts";
 import type { Wait } from "./wait.ts";
@@ -80,7 +80,7 @@ export class TCP extends Duplex {
    */
   static connect(options: ConnectOptions): Operation<TCP> {
     const port = checkInteger(options?.port, "asyncio.TCP.connect: port", 1, 65535);
-    const host = checkHost(options.host, "asyncio.TCP.connect: host");
+    const host = checkHost(options.host ?? "127.0.0.1", "asyncio.TCP.connect: host");
     const { timeout, inOrder = false } = options;
     if (timeout !== undefined) checkMilliseconds(timeout, "asyncio.TCP.connect: timeout");
     const body = () => connect(host, port, inOrder === true);
@@ -90,7 +90,7 @@ export class TCP extends Duplex {
   /** Binds and listens. IO errors carry `address` and `port`. */
   static listen(options: ListenOptions): Operation<TCPServer> {
     const port = checkInteger(options?.port, "asyncio.TCP.listen: port", 0, 65535);
-    const host = checkHost(options.host, "asyncio.TCP.listen: host");
+    const host = checkHost(options.host ?? "127.0.0.1", "asyncio.TCP.listen: host");
     const backlog = checkInteger(options.backlog ?? 511, "asyncio.TCP.listen: backlog", 1, 65535);
     const flags = (options.reusePort === true ? 1 : 0) + (options.ipv6Only === true ? 2 : 0);
     return sequence(`listen on ${endpoint(host, port)}`, () => listen(host, port, backlog, flags));
