@@ -3,7 +3,7 @@
 
 import { checkBytes, type Writable } from "./bytes.ts";
 import { sequence } from "./call.ts";
-import { checkInteger, show } from "./check.ts";
+import { checkInteger, checkOptions, show } from "./check.ts";
 import { parked } from "./code.ts";
 import { ioError } from "./error.ts";
 import { Chunks, Lines, type LinesOptions, type PartOptions } from "./file-lines.ts";
@@ -320,7 +320,7 @@ class Open extends Operation<File> {
 }
 
 function opening(path: FilePath, options: FileOptions, flags: OpenFlags, what: string): Open {
-  if (typeof options !== "object" || options === null) throw new TypeError(`${what}: options must be an object, got ${show(options)}`);
+  checkOptions(options, what);
   const checked = checkPath(path, `${what}: path`);
   return new Open(
     checked,

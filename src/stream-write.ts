@@ -13,7 +13,8 @@ const maxChunk = 2 ** 31 - 1;
 /** The bytes of each of `parts`. */
 export function checkParts(parts: unknown, stream: Endpoint): Uint8Array[] {
   if (!Array.isArray(parts)) throw new TypeError(`${stream.constructor.name}.writeAll: parts must be an array, got ${show(parts)}`);
-  return parts.map((part, i) => checkBytes(part, stream, `writeAll: parts[${i}]`));
+  // An array may have a map of its own.
+  return Array.from(parts, (part, i) => checkBytes(part, stream, `writeAll: parts[${i}]`));
 }
 
 /** A write. Its payload is how many bytes have been sent. */

@@ -5,7 +5,7 @@ import { isIP } from "node:net";
 import type { Address } from "./address.ts";
 import { checkBytes, type Writable } from "./bytes.ts";
 import { sequence } from "./call.ts";
-import { checkInteger, checkString, show } from "./check.ts";
+import { checkInteger, checkOptions, checkString, show } from "./check.ts";
 import { codes } from "./code.ts";
 import {
   addressOf,
@@ -63,8 +63,7 @@ export class UDP {
 
   /** Opens and binds a socket. IO errors carry `address` and `port`. @throws TypeError, RangeError */
   static bind(options: BindOptions = {}): Operation<UDP> {
-    if (typeof options !== "object" || options === null)
-      throw new TypeError(`asyncio.UDP.bind: options must be an object, got ${show(options)}`);
+    checkOptions(options, "asyncio.UDP.bind");
     const port = checkInteger(options.port ?? 0, "asyncio.UDP.bind: port", 0, 65535);
     const host = checkHost(options.host ?? "0.0.0.0", "asyncio.UDP.bind: host");
     const flags = [options.reusePort, options.reuseAddress, options.ipv6Only, options.broadcast];
@@ -145,14 +144,15 @@ export class UDP {
    */
   writeMany(datagrams: readonly Outgoing[]): Operation<void> {
     if (!Array.isArray(datagrams)) throw new TypeError(`UDP.writeMany: datagrams must be an array, got ${show(datagrams)}`);
-    const parts = datagrams.map((datagram: Outgoing, i): Part => {
+    const parts = Array.from(datagrams, (datagram: Outgoing, i): Part => {
       if (typeof datagram !== "object" || datagram === null) {
         throw new TypeError(`UDP.writeMany: datagram ${i} must be an object, got ${show(datagram)}`);
       }
-      const bytes = checkBytes(datagram.data, `UDP.writeMany: data of datagram ${i}`);
+      const { data, address } = datagram;
+      const bytes = checkBytes(data, `UDP.writeMany: data of datagram ${i}`);
       const part = { bytes, length: bytes.byteLength };
-      if (datagram.address === undefined) return { ...part, to: undefined, target: undefined };
-      const to = checkDestination(datagram.address, `UDP.writeMany: address of datagram ${i}`);
+      if (address === undefined) return { ...part, to: undefined, target: undefined };
+      const to = checkDestination(address, `UDP.writeMany: address of datagram ${i}`);
       return { ...part, to, target: this.#literal(to.host) };
     });
     if (parts.every(({ to, target }) => to === undefined || target !== undefined)) return new WriteMany(this, parts);
