@@ -1,6 +1,7 @@
 // asyncio: zigcoro's async IO namespace.
 
 export { Address } from "./address.ts";
+export type { Writable } from "./bytes.ts";
 export { createConnection } from "./connection.ts";
 export type { Datagram, Destination, Outgoing } from "./datagram.ts";
 export { type DescriptorOptions, fromDescriptor, pipe, stderr, stdin, stdout } from "./descriptor.ts";
@@ -26,7 +27,6 @@ export type { SpawnSettings, Stdio } from "./process-plan.ts";
 export { type SignalSource, signals } from "./signal.ts";
 export { sleep } from "./sleep.ts";
 export type { DuplexOptions, SocketDuplex } from "./socket-duplex.ts";
-export type { Writable } from "./stream-write.ts";
 export { type ConnectOptions, type KeepAliveOptions, type ListenOptions, TCP, TCPServer } from "./tcp.ts";
 export { type BindOptions, UDP } from "./udp.ts";
 export { Unix, type UnixConnectOptions, type UnixListenOptions, UnixServer } from "./unix.ts";

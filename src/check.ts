@@ -27,8 +27,21 @@ export function checkFunction(value: unknown, what: string): void {
   if (typeof value !== "function") throw new TypeError(`${what} must be a function, got ${show(value)}`);
 }
 
-/** A value as an error message shows it. */
+/** Options: an object. @throws TypeError */
+export function checkOptions(value: unknown, what: string): void {
+  if (typeof value !== "object" || value === null) throw new TypeError(`${what}: options must be an object, got ${show(value)}`);
+}
+
+/** A value as an error message shows it, whatever it is: it is not to hide what was wrong with it behind an error of its own. */
 export function show(value: unknown): string {
+  try {
+    return shown(value);
+  } catch {
+    return typeof value === "function" ? "a function" : "an object";
+  }
+}
+
+function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}...` : value);
   if (typeof value === "function") return `function ${value.name || "(anonymous)"}`;
   if (typeof value === "object" && value !== null) return `an object of class ${value.constructor?.name ?? "null"}`;

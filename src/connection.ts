@@ -1,5 +1,6 @@
 // createConnection: a Node stream that connects, for libraries that want a socket at once.
 
+import { checkOptions } from "./check.ts";
 import type { Operation } from "./operation.ts";
 import { type DuplexOptions, SocketDuplex } from "./socket-duplex.ts";
 import { type ConnectOptions, TCP } from "./tcp.ts";
@@ -19,6 +20,7 @@ import { type ConnectOptions, TCP } from "./tcp.ts";
  * @throws TypeError, RangeError
  */
 export function createConnection(options: Partial<ConnectOptions> & DuplexOptions = {}): SocketDuplex {
+  checkOptions(options, "asyncio.createConnection");
   const duplex = new SocketDuplex(undefined, options, connector);
   return options.port === undefined ? duplex : duplex.connect(options);
 }

@@ -4,6 +4,7 @@
 // runs on are little-endian.
 
 import { Address, ip6Text } from "./address.ts";
+import type { Writable } from "./bytes.ts";
 import { layouts } from "./native/abi.ts";
 import { library } from "./native/env.ts";
 
@@ -23,7 +24,7 @@ export type Destination = Address | { readonly address: string; readonly port: n
 /** A datagram to send; a `Datagram` is one, and goes back to its sender. Without an address it goes where the socket is connected to. */
 export interface Outgoing {
   /** A string is sent as UTF-8. */
-  readonly data: string | Uint8Array | ArrayBuffer;
+  readonly data: Writable;
   readonly address?: Destination | undefined;
 }
 

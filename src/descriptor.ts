@@ -1,6 +1,6 @@
 // Streams over descriptors: what a program was started with, what others have opened, and pipes.
 
-import { checkInteger, show } from "./check.ts";
+import { checkInteger, checkOptions, show } from "./check.ts";
 import { Duplex, Reader, Writer } from "./duplex.ts";
 import { collected } from "./endpoint.ts";
 import { ioError } from "./error.ts";
@@ -8,6 +8,11 @@ import { env, lastErrno, library } from "./native/env.ts";
 
 /** What zc_stream_adopt is told: zig/io/descriptor.zig, Terms. */
 const terms = { readable: 1, writable: 2, keep: 4 } as const;
+const classes = {
+  r: [Reader, terms.readable],
+  w: [Writer, terms.writable],
+  rw: [Duplex, terms.readable + terms.writable],
+} as const;
 const maxDescriptor = 2 ** 31 - 1;
 
 export interface DescriptorOptions {
@@ -30,13 +35,12 @@ export function fromDescriptor(fd: number, direction: "w", options?: DescriptorO
 export function fromDescriptor(fd: number, direction: "rw", options?: DescriptorOptions): Duplex;
 export function fromDescriptor(fd: number, direction: "r" | "w" | "rw", options: DescriptorOptions = {}): Reader | Writer {
   checkInteger(fd, "asyncio.fromDescriptor: fd", 0, maxDescriptor);
-  const [Class, ways] = {
-    r: [Reader, terms.readable] as const,
-    w: [Writer, terms.writable] as const,
-    rw: [Duplex, terms.readable + terms.writable] as const,
-  }[direction] ?? [undefined, 0];
-  if (Class === undefined) throw new TypeError(`asyncio.fromDescriptor: direction must be "r", "w" or "rw", got ${show(direction)}`);
-  return new Class(adopt(fd, ways + (options?.keep === true ? terms.keep : 0)));
+  if (typeof direction !== "string" || !Object.hasOwn(classes, direction)) {
+    throw new TypeError(`asyncio.fromDescriptor: direction must be "r", "w" or "rw", got ${show(direction)}`);
+  }
+  checkOptions(options, "asyncio.fromDescriptor");
+  const [Class, ways] = classes[direction];
+  return new Class(adopt(fd, ways + (options.keep === true ? terms.keep : 0)));
 }
 
 function named(error: Error, what: string): Error {

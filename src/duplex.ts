@@ -1,11 +1,12 @@
 // Streams: what bytes are read from and written to. Reader and Writer have one direction, a Duplex both.
 
-import { checkInteger, show } from "./check.ts";
+import { checkBytes, type Writable } from "./bytes.ts";
+import { checkInteger, checkOptions, show } from "./check.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { Operation } from "./operation.ts";
 import { type DuplexOptions, SocketDuplex } from "./socket-duplex.ts";
 import { Read, ReadExactly, ReadInto, ReadUntil, Target } from "./stream-read.ts";
-import { checkBytes, checkParts, Shutdown, sides, type Writable, Write, WriteAll } from "./stream-write.ts";
+import { checkParts, Shutdown, sides, Write, WriteAll } from "./stream-write.ts";
 import { type BytesReadable, type BytesWritable, WebStreams } from "./web-stream.ts";
 
 const maxRead = 2 ** 31 - 1;
@@ -62,6 +63,7 @@ export class Reader extends Endpoint {
    */
   readUntil(delimiter: string | Uint8Array | number, options: ReadUntilOptions = {}): Operation<Uint8Array<ArrayBuffer> | null> {
     const name = `${this.constructor.name}.readUntil`;
+    checkOptions(options, name);
     const max = checkInteger(options.max ?? 65_536, `${name}: max`, 1, maxHeld);
     return new ReadUntil(this, checkDelimiter(delimiter, `${name}: delimiter`), max);
   }
@@ -114,7 +116,7 @@ export class Duplex extends Reader {
    * the end of the stream; what the peer writes from then on the system may drop or refuse.
    */
   shutdown(side: "read" | "write" | "both" = "write"): Operation<void> {
-    const how: number | undefined = Object.hasOwn(sides, side) ? sides[side] : undefined;
+    const how = typeof side === "string" && Object.hasOwn(sides, side) ? sides[side] : undefined;
     if (how === undefined) {
       throw new TypeError(`${this.constructor.name}.shutdown: side must be "read", "write" or "both", got ${show(side)}`);
     }
@@ -183,7 +185,8 @@ function targetOf(buffer: unknown, offset: number | undefined, length: number | 
 function checkDelimiter(delimiter: unknown, what: string): Uint8Array {
   if (typeof delimiter === "number") return Uint8Array.of(checkInteger(delimiter, what, 0, 255));
   // A copy: it must stay what it is.
-  const bytes = typeof delimiter === "string" ? encoder.encode(delimiter) : delimiter instanceof Uint8Array ? delimiter.slice() : undefined;
+  const bytes =
+    typeof delimiter === "string" ? encoder.encode(delimiter) : delimiter instanceof Uint8Array ? new Uint8Array(delimiter) : undefined;
   if (bytes === undefined) throw new TypeError(`${what} must be a string, a Uint8Array or a byte, got ${show(delimiter)}`);
   if (bytes.byteLength === 0) throw new RangeError(`${what} must not be empty`);
   return bytes;

@@ -3,10 +3,10 @@
 // A read that was cancelled or has lost leaves what it brought here, so nothing is lost and nothing is skipped.
 
 import { sequence } from "./call.ts";
-import { checkInteger } from "./check.ts";
-import { codes } from "./code.ts";
+import { checkInteger, checkOptions } from "./check.ts";
+import { codes, tooLong } from "./code.ts";
 import type { File } from "./file.ts";
-import { FileOperation, filled, Transfer, tooLong } from "./file-operation.ts";
+import { FileOperation, filled, Transfer } from "./file-operation.ts";
 import type { Coroutine } from "./frame.ts";
 import type { Operation } from "./operation.ts";
 import type { Wait } from "./wait.ts";
@@ -46,7 +46,9 @@ abstract class Parts<T> implements AsyncIterable<T> {
   readonly #returned: T[] = [];
 
   /** @internal */
-  constructor(file: File | Operation<File>, path: string, { size = defaultSize, start = 0 }: PartOptions, what: string) {
+  constructor(file: File | Operation<File>, path: string, options: PartOptions, what: string) {
+    checkOptions(options, what);
+    const { size = defaultSize, start = 0 } = options;
     // A file is what has positions; an operation is how to get one, and then it is closed here, too.
     if ("pread" in file) this.file = file;
     else this.#open = file;

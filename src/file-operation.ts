@@ -4,7 +4,7 @@
 // fetched from native memory when it has ended. So an operation's array is used only inside of calls.
 
 import { constants } from "node:os";
-import { codes, parked } from "./code.ts";
+import { changed, codes, parked } from "./code.ts";
 import { ioError } from "./error.ts";
 import { FileStat, statFields } from "./file-stat.ts";
 import { env, library } from "./native/env.ts";
@@ -12,10 +12,6 @@ import { Operation, tokenOf } from "./operation.ts";
 import { state } from "./scheduler.ts";
 import type { Wait } from "./wait.ts";
 
-/** What an operation answers when its array is not what it was. */
-const changed = -20_000;
-/** A line is longer than it may be. */
-export const tooLong = -20_002;
 /** Bytes of one native call. */
 const maxPart = 2 ** 20;
 /** Bytes that one operation may move before the others have their turn. */

@@ -1,8 +1,9 @@
 // File: an open file. The descriptor is native (zig/io/file.zig); this object holds its handle and the file's position, which is kept here
 // and not by the system, so that a read that was cancelled has not moved it.
 
+import { checkBytes, type Writable } from "./bytes.ts";
 import { sequence } from "./call.ts";
-import { checkInteger, show } from "./check.ts";
+import { checkInteger, checkOptions, show } from "./check.ts";
 import { parked } from "./code.ts";
 import { ioError } from "./error.ts";
 import { Chunks, Lines, type LinesOptions, type PartOptions } from "./file-lines.ts";
@@ -13,7 +14,6 @@ import type { Coroutine } from "./frame.ts";
 import { env, library } from "./native/env.ts";
 import { Operation, tokenOf } from "./operation.ts";
 import { poke, state } from "./scheduler.ts";
-import { checkBytes } from "./stream-write.ts";
 import type { Wait } from "./wait.ts";
 
 export type { OpenFlags } from "./file-path.ts";
@@ -107,7 +107,7 @@ export class File implements OpenFile {
   }
 
   /** Makes `data` all of a file (with flags "a": appends it). @throws TypeError, RangeError */
-  static writeAll(path: FilePath, data: string | Uint8Array | ArrayBuffer, options: FileOptions = {}): Operation<void> {
+  static writeAll(path: FilePath, data: Writable, options: FileOptions = {}): Operation<void> {
     const bytes = checkBytes(data, "asyncio.File.writeAll: data");
     const open = opening(path, options, "w", "asyncio.File.writeAll");
     return sequence(`write '${open.path.text}'`, function* () {
@@ -167,7 +167,7 @@ export class File implements OpenFile {
    *
    * @throws Error when another read or write at the position is in flight
    */
-  write(data: string | Uint8Array | ArrayBuffer): Operation<void> {
+  write(data: Writable): Operation<void> {
     return new Write(this, checkBytes(data, "File.write: data"));
   }
 
@@ -181,14 +181,14 @@ export class File implements OpenFile {
    * Reads at `position` until `into` is full or the file ends; how many bytes. `into` is left alone once it has ended; one that was cancelled
    * may have filled a part.
    */
-  preadInto(into: Uint8Array | ArrayBuffer, position: number): Operation<number> {
+  preadInto(into: Uint8Array | ArrayBufferLike, position: number): Operation<number> {
     if (typeof into === "string") throw new TypeError(`File.preadInto: into must be a Uint8Array or ArrayBuffer, got ${show(into)}`);
     const bytes = checkBytes(into, "File.preadInto: into");
     return new PreadInto(this, bytes, checkInteger(position, "File.preadInto: position", 0, maxPosition));
   }
 
   /** Writes all of `data` at `position`; at the end when the file was opened to append. `data` must stay unchanged until it has ended. */
-  pwrite(data: string | Uint8Array | ArrayBuffer, position: number): Operation<void> {
+  pwrite(data: Writable, position: number): Operation<void> {
     const bytes = checkBytes(data, "File.pwrite: data");
     return new Pwrite(this, bytes, checkInteger(position, "File.pwrite: position", 0, maxPosition));
   }
@@ -320,7 +320,7 @@ class Open extends Operation<File> {
 }
 
 function opening(path: FilePath, options: FileOptions, flags: OpenFlags, what: string): Open {
-  if (typeof options !== "object" || options === null) throw new TypeError(`${what}: options must be an object, got ${show(options)}`);
+  checkOptions(options, what);
   const checked = checkPath(path, `${what}: path`);
   return new Open(
     checked,

@@ -1,19 +1,32 @@
-// Host: names of hosts, looked up by Bun; owner mode does not let that run.
+// Host: names of hosts, and the addresses that they stand for.
 
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
+import { checkString, show } from "./check.ts";
+import { interleaved } from "./eyeballs.ts";
 import type { Coroutine } from "./frame.ts";
 import { until } from "./until.ts";
 
+/** An address or a name; an address may name a zone ("fe80::1%eth0") only where `zones` says so. @throws TypeError */
+export function checkHost(value: unknown, what: string, zones = false): string {
+  const host = checkString(value, what);
+  if (host === "") throw new TypeError(`${what} must not be empty`);
+  if (!zones && host.includes("%")) throw new TypeError(`${what} must not name a zone, got ${show(host)}`);
+  return host;
+}
+
 /**
- * An address literal for `host`, of that family unless it is 0. Errors are shaped like Node's: code "ENOTFOUND" and so on, `syscall`,
- * `hostname`, `port`.
+ * Address literals for `host`, at least one, in the order to try them, of that family unless it is 0. Names are looked up by Bun, which owner
+ * mode does not let run. Errors are shaped like Node's: code "ENOTFOUND" and so on, `syscall`, `hostname`, `port`.
  */
-export function* resolve(host: string, family: 0 | 4 | 6, syscall: string, port: number): Coroutine<string> {
-  if (isIP(host)) return host;
-  if (host === "localhost") return family === 6 ? "::1" : "127.0.0.1";
+export function* resolve(host: string, syscall: string, port: number, family: 0 | 4 | 6 = 0): Coroutine<string[]> {
+  if (isIP(host)) return [host];
+  // RFC 6761: it is this machine, whatever a resolver says.
+  if (host === "localhost") return { 0: ["127.0.0.1", "::1"], 4: ["127.0.0.1"], 6: ["::1"] }[family];
   try {
-    return (yield* until(lookup(host, { family }))).address;
+    const addresses = yield* until(lookup(host, { all: true, family }));
+    if (addresses.length > 0) return interleaved(addresses);
+    throw new Error(`${host} has no address`);
   } catch (cause) {
     const { code = "ENOTFOUND" } = cause as { code?: string };
     throw Object.assign(new Error(`${syscall} ${code} ${host}`, { cause }), { code, syscall, hostname: host, port });

@@ -39,19 +39,21 @@ const encoder = new TextEncoder();
 export function startProcess(
   what: string,
   command: string,
-  args: readonly string[],
-  { cwd, env: given, detached = false }: SpawnSettings,
+  given: readonly string[],
+  { cwd, env: wanted, detached = false }: SpawnSettings,
   stdio: StdioList,
 ): Started {
   if (checkText(command, `${what}: command`) === "") throw new TypeError(`${what}: command must not be empty`);
-  if (!Array.isArray(args)) throw new TypeError(`${what}: args must be an array of strings, got ${show(args)}`);
-  args.forEach((arg, i) => void checkText(arg, `${what}: args[${i}]`));
+  if (!Array.isArray(given)) throw new TypeError(`${what}: args must be an array of strings, got ${show(given)}`);
+  // Copies: what was checked is what is used.
+  const args = Array.from(given, (arg, i) => checkText(arg, `${what}: args[${i}]`));
   if (cwd !== undefined) checkText(cwd, `${what}: options.cwd`);
-  const variables = given ?? process.env;
-  if (typeof variables !== "object" || variables === null)
-    throw new TypeError(`${what}: options.env must be an object, got ${show(given)}`);
-  const paths = candidates(command, variables.PATH ?? defaultPath);
+  if (wanted !== undefined && (typeof wanted !== "object" || wanted === null)) {
+    throw new TypeError(`${what}: options.env must be an object, got ${show(wanted)}`);
+  }
+  const variables = wanted === undefined ? process.env : { ...wanted };
   const settings = environmentOf(variables, what);
+  const paths = candidates(command, variables.PATH ?? defaultPath);
   const folders = cwd === undefined ? [] : [cwd];
   const text = encoder.encode(`${[...paths, command, ...args, ...folders].join("\0")}\0`);
   const plan = new Int32Array(layouts.planSize / 4);

@@ -1,8 +1,9 @@
 // Process: child processes. They are native (zig/spawn.zig starts them, zig/io/child.zig waits for them); their pipes are our streams.
 
 import { constants } from "node:os";
+import { checkBytes, type Writable } from "./bytes.ts";
 import { call, sequence } from "./call.ts";
-import { checkInteger, checkMilliseconds, show } from "./check.ts";
+import { checkInteger, checkMilliseconds, checkOptions, checkString, show } from "./check.ts";
 import { codes, parked } from "./code.ts";
 import { type Duplex, Reader, Writer } from "./duplex.ts";
 import { type IoError, ioError } from "./error.ts";
@@ -47,7 +48,7 @@ export interface EndOptions {
 
 export interface RunOptions extends SpawnSettings, EndOptions {
   /** What the child reads, a string as UTF-8. Default: nothing. */
-  readonly input?: string | Uint8Array | ArrayBuffer;
+  readonly input?: Writable;
   /** Bytes of output, or of complaints, at most. Default 64 MiB. */
   readonly maxBuffer?: number;
 }
@@ -144,10 +145,11 @@ export class Process<
    * @throws as `spawn`; RangeError (ERR_CHILD_PROCESS_STDIO_MAXBUFFER) when it writes more than `maxBuffer`, and the child is ended
    */
   static run(command: string, args: readonly string[] = [], options: RunOptions = {}): Operation<RunResult> {
-    checkOptions(options, "asyncio.Process.run");
+    checkString(command, "asyncio.Process.run: command");
     checkEnd(options, "asyncio.Process.run");
     const limit = checkInteger(options.maxBuffer ?? 64 << 20, "asyncio.Process.run: options.maxBuffer", 1, Number.MAX_SAFE_INTEGER);
-    return sequence(`run ${command}`, () => runToEnd(command, args, options, limit));
+    const input = options.input === undefined ? undefined : checkBytes(options.input, "asyncio.Process.run: options.input");
+    return sequence(`run ${command}`, () => runToEnd(command, args, { ...options, input }, limit));
   }
 
   /**
@@ -254,7 +256,11 @@ function* endOf(child: Process, signal: Signal | number, grace: number): Corouti
   return yield* child.wait();
 }
 
-function* runToEnd(command: string, args: readonly string[], options: RunOptions, limit: number): Coroutine<RunResult> {
+interface Job extends SpawnSettings, EndOptions {
+  readonly input: Uint8Array | undefined;
+}
+
+function* runToEnd(command: string, args: readonly string[], options: Job, limit: number): Coroutine<RunResult> {
   const { input } = options;
   const child = Process.spawn(command, args, {
     ...options,
@@ -301,7 +307,7 @@ function* collect(from: Reader, limit: number, command: string, name: string): C
 }
 
 /** A child that does not read all of its input may do so. */
-function* feed(to: Writer | null, input: RunOptions["input"]): Coroutine<void> {
+function* feed(to: Writer | null, input: Uint8Array | undefined): Coroutine<void> {
   if (to === null || input === undefined) return;
   try {
     yield* to.write(input);
@@ -315,18 +321,17 @@ function closePipes({ stdin, stdout, stderr }: Process): void {
   for (const pipe of [stdin, stdout, stderr]) pipe?.close();
 }
 
-function checkOptions(options: unknown, what: string): void {
-  if (typeof options !== "object" || options === null) throw new TypeError(`${what}: options must be an object, got ${show(options)}`);
-}
-
-function checkEnd({ signal = "SIGTERM", grace = 5000 }: EndOptions, what: string): Required<EndOptions> {
+function checkEnd(options: EndOptions, what: string): Required<EndOptions> {
+  checkOptions(options, what);
+  const { signal = "SIGTERM", grace = 5000 } = options;
   signalNumber(signal, `${what}: options.signal`);
   return { signal, grace: checkMilliseconds(grace, `${what}: options.grace`) };
 }
 
 function signalNumber(signal: unknown, what: string): number {
   if (typeof signal === "number") return checkInteger(signal, what, 0, 64);
-  const number = typeof signal === "string" ? (constants.signals as Record<string, number>)[signal] : undefined;
+  const isName = typeof signal === "string" && Object.hasOwn(constants.signals, signal);
+  const number = isName ? constants.signals[signal as Signal] : undefined;
   if (number === undefined) throw new TypeError(`${what} must be a signal's name or number, got ${show(signal)}`);
   return number;
 }

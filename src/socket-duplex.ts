@@ -7,7 +7,7 @@
 import { Duplex } from "node:stream";
 import { type ByteStream, isGone } from "./byte-stream.ts";
 import { CallbackWait } from "./callback.ts";
-import { checkInteger } from "./check.ts";
+import { checkInteger, checkOptions } from "./check.ts";
 import { throwLater } from "./native/env.ts";
 import type { Operation } from "./operation.ts";
 import { sleep } from "./sleep.ts";
@@ -62,6 +62,7 @@ export class SocketDuplex extends Duplex {
 
   /** Over a connection that is open, or one that `connect` is to open. */
   constructor(stream: ByteStream | undefined, options: DuplexOptions = {}, connector?: Connector) {
+    checkOptions(options, "toDuplex");
     const highWaterMark = checkInteger(options.highWaterMark ?? readSize, "toDuplex: highWaterMark", 1, 2 ** 31 - 1);
     super({
       allowHalfOpen: options.allowHalfOpen === true,

@@ -2,17 +2,12 @@
 // takes it, so that one that is cancelled, timed out or lost in a select has consumed nothing.
 
 import { show } from "./check.ts";
-import { codes } from "./code.ts";
+import { codes, cutShort, tooLong } from "./code.ts";
 import { type Endpoint, EndpointOperation } from "./endpoint.ts";
 import { UnexpectedEnd } from "./error.ts";
 import { env, library } from "./native/env.ts";
 import { tokenOf } from "./operation.ts";
 import type { Wait } from "./wait.ts";
-
-/** The stream ended before what was asked for. */
-const ended = -20_001;
-/** No delimiter among as many bytes as are allowed. */
-const tooLong = -20_002;
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -164,7 +159,7 @@ export class ReadUntil extends StreamRead<Bytes | null> {
       if (available >= this.#max) return tooLong;
       const status = library.zc_op_tcp_fill(env, handle, tokenOf(wait), available + 1);
       if (status < 0) return status;
-      if (status === available) return available === 0 ? 0 : ended;
+      if (status === available) return available === 0 ? 0 : cutShort;
     }
   }
 
@@ -175,7 +170,7 @@ export class ReadUntil extends StreamRead<Bytes | null> {
 
   override advance(status: number, _value: number, wait: Wait): number {
     if (status < 0) return status;
-    if (status === wait.payload) return status === 0 ? 0 : ended;
+    if (status === wait.payload) return status === 0 ? 0 : cutShort;
     return this.started(wait);
   }
 
@@ -189,7 +184,7 @@ export class ReadUntil extends StreamRead<Bytes | null> {
       const message = `${this.endpoint.constructor.name}.readUntil: no ${delimiter} among the first ${this.#max} bytes`;
       return Object.assign(new RangeError(message), { code: "ERR_TOO_LONG" });
     }
-    if (status !== ended) return super.error(status);
+    if (status !== cutShort) return super.error(status);
     const { handle } = this.endpoint;
     return new UnexpectedEnd(delimiter, this.take(handle, -1 - this.#find(handle, 0)));
   }

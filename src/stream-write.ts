@@ -1,42 +1,20 @@
 // Writes to a stream: operations that send all of what they are given, one thing or several in a row.
 
+import { checkBytes } from "./bytes.ts";
 import { show } from "./check.ts";
-import { codes } from "./code.ts";
+import { changed, codes } from "./code.ts";
 import { type Endpoint, EndpointOperation } from "./endpoint.ts";
 import { env, library } from "./native/env.ts";
 import { tokenOf } from "./operation.ts";
 import type { Wait } from "./wait.ts";
 
-/** What can be written: a string goes out as UTF-8. */
-export type Writable = string | Uint8Array | ArrayBuffer | SharedArrayBuffer;
-
-/** What a write answers when its data is not what it was. */
-const changed = -20_000;
 const maxChunk = 2 ** 31 - 1;
-const encoder = new TextEncoder();
-
-/** The bytes of `data`, which is to be written to `stream`; that, or all that messages say in its place, and what it is there. */
-export function checkBytes(data: unknown, stream: object | string, what = "write: data"): Uint8Array {
-  if (typeof data === "string") return encoder.encode(data);
-  const isBuffer = (data instanceof ArrayBuffer && !data.detached) || data instanceof SharedArrayBuffer;
-  const bytes = isBuffer ? new Uint8Array(data) : data;
-  // Only an empty view is asked for its buffer: the engine makes one for each small array that is.
-  const isDetached =
-    bytes instanceof ArrayBuffer || (bytes instanceof Uint8Array && bytes.byteLength === 0 && isDetachedBuffer(bytes.buffer));
-  if (bytes instanceof Uint8Array && !isDetached) return bytes;
-  const where = typeof stream === "string" ? stream : `${stream.constructor.name}.${what}`;
-  if (isDetached) throw new TypeError(`${where} must not be detached (transferred)`);
-  throw new TypeError(`${where} must be a string, Uint8Array or ArrayBuffer, got ${show(data)}`);
-}
 
 /** The bytes of each of `parts`. */
 export function checkParts(parts: unknown, stream: Endpoint): Uint8Array[] {
   if (!Array.isArray(parts)) throw new TypeError(`${stream.constructor.name}.writeAll: parts must be an array, got ${show(parts)}`);
-  return parts.map((part, i) => checkBytes(part, stream, `writeAll: parts[${i}]`));
-}
-
-function isDetachedBuffer(buffer: ArrayBufferLike): boolean {
-  return buffer instanceof ArrayBuffer && buffer.detached;
+  // An array may have a map of its own.
+  return Array.from(parts, (part, i) => checkBytes(part, stream, `writeAll: parts[${i}]`));
 }
 
 /** A write. Its payload is how many bytes have been sent. */

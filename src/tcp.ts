@@ -3,15 +3,15 @@
 
 import { type Address, readAddress } from "./address.ts";
 import { call, sequence } from "./call.ts";
-import { checkInteger, checkMilliseconds } from "./check.ts";
+import { checkInteger, checkMilliseconds, checkOptions } from "./check.ts";
 import { Duplex } from "./duplex.ts";
 import { EndpointOperation } from "./endpoint.ts";
 import { endpoint, ioError, TimeoutError } from "./error.ts";
 import { firstConnected } from "./eyeballs.ts";
 import type { Coroutine } from "./frame.ts";
+import { checkHost, resolve } from "./host.ts";
 import { env, lastErrno, library } from "./native/env.ts";
 import { type Operation, tokenOf } from "./operation.ts";
-import { checkHost, resolve } from "./resolve.ts";
 import { Server } from "./server.ts";
 import { withTimeout } from "./timeout.ts";
 import type { Wait } from "./wait.ts";
@@ -79,8 +79,9 @@ export class TCP extends Duplex {
    * error is an AggregateError of their errors, with the first one's fields.
    */
   static connect(options: ConnectOptions): Operation<TCP> {
-    const port = checkInteger(options?.port, "asyncio.TCP.connect: port", 1, 65535);
-    const host = checkHost(options.host, "asyncio.TCP.connect: host");
+    checkOptions(options, "asyncio.TCP.connect");
+    const port = checkInteger(options.port, "asyncio.TCP.connect: port", 1, 65535);
+    const host = checkHost(options.host ?? "127.0.0.1", "asyncio.TCP.connect: host");
     const { timeout, inOrder = false } = options;
     if (timeout !== undefined) checkMilliseconds(timeout, "asyncio.TCP.connect: timeout");
     const body = () => connect(host, port, inOrder === true);
@@ -89,8 +90,9 @@ export class TCP extends Duplex {
 
   /** Binds and listens. IO errors carry `address` and `port`. */
   static listen(options: ListenOptions): Operation<TCPServer> {
-    const port = checkInteger(options?.port, "asyncio.TCP.listen: port", 0, 65535);
-    const host = checkHost(options.host, "asyncio.TCP.listen: host");
+    checkOptions(options, "asyncio.TCP.listen");
+    const port = checkInteger(options.port, "asyncio.TCP.listen: port", 0, 65535);
+    const host = checkHost(options.host ?? "127.0.0.1", "asyncio.TCP.listen: host");
     const backlog = checkInteger(options.backlog ?? 511, "asyncio.TCP.listen: backlog", 1, 65535);
     const flags = (options.reusePort === true ? 1 : 0) + (options.ipv6Only === true ? 2 : 0);
     return sequence(`listen on ${endpoint(host, port)}`, () => listen(host, port, backlog, flags));
@@ -114,6 +116,7 @@ export class TCP extends Duplex {
 
   /** The system asks an idle peer whether it is there, so that one that vanished is noticed: reads then fail with "ETIMEDOUT". */
   setKeepAlive(on = true, options: KeepAliveOptions = {}): void {
+    checkOptions(options, "TCP.setKeepAlive");
     const { idle, interval, count } = options;
     const figures = [
       seconds(idle, "TCP.setKeepAlive: idle"),

@@ -4,7 +4,7 @@
 // was cancelled, received all the same goes there, too, so that no datagram is lost. A write that would have to wait holds the socket until
 // it has ended, and the others queue up behind it.
 
-import { codes, parked } from "./code.ts";
+import { changed, codes, parked } from "./code.ts";
 import { blockFor, type Datagram, fillRecord, maxBatch, maxDatagram, recordWords, smallBatch, takeDatagram } from "./datagram.ts";
 import { Deque } from "./deque.ts";
 import { ioError } from "./error.ts";
@@ -14,8 +14,6 @@ import { ready, state } from "./scheduler.ts";
 import type { UDP } from "./udp.ts";
 import { type Wait, WaitList } from "./wait.ts";
 
-/** What a write answers when its data is not what it was. */
-const changed = -20_000;
 const again = -11;
 /** The status of an operation that has its result; 0 says that trying again pays. */
 const done = 1;

@@ -3,9 +3,9 @@
 
 import { isIP } from "node:net";
 import type { Address } from "./address.ts";
-import { checkBytes } from "./bytes.ts";
+import { checkBytes, type Writable } from "./bytes.ts";
 import { sequence } from "./call.ts";
-import { checkInteger, checkString, show } from "./check.ts";
+import { checkInteger, checkOptions, checkString, show } from "./check.ts";
 import { codes } from "./code.ts";
 import {
   addressOf,
@@ -22,7 +22,7 @@ import {
 import { Deque } from "./deque.ts";
 import { endpoint, ioError } from "./error.ts";
 import type { Coroutine } from "./frame.ts";
-import { resolve } from "./host.ts";
+import { checkHost, resolve } from "./host.ts";
 import { env, lastErrno, library } from "./native/env.ts";
 import type { Operation } from "./operation.ts";
 import { poke, state } from "./scheduler.ts";
@@ -63,11 +63,9 @@ export class UDP {
 
   /** Opens and binds a socket. IO errors carry `address` and `port`. @throws TypeError, RangeError */
   static bind(options: BindOptions = {}): Operation<UDP> {
-    if (typeof options !== "object" || options === null)
-      throw new TypeError(`asyncio.UDP.bind: options must be an object, got ${show(options)}`);
+    checkOptions(options, "asyncio.UDP.bind");
     const port = checkInteger(options.port ?? 0, "asyncio.UDP.bind: port", 0, 65535);
     const host = checkHost(options.host ?? "0.0.0.0", "asyncio.UDP.bind: host");
-    if (host.includes("%")) throw new TypeError(`asyncio.UDP.bind: host must not name a zone, got ${show(host)}`);
     const flags = [options.reusePort, options.reuseAddress, options.ipv6Only, options.broadcast];
     const bits = flags.reduce<number>((sum, flag, i) => sum | (flag === true ? 1 << i : 0), 0);
     return sequence(`bind ${endpoint(host, port)}`, () => bind(host, port, bits, options.ipv6Only === true));
@@ -130,7 +128,7 @@ export class UDP {
    * @throws IoError "EMSGSIZE" when it is too large for a datagram, "EDESTADDRREQ" without any destination, "ECONNREFUSED" for an earlier
    *   one of a connected socket, "EACCES" for a broadcast address without `broadcast`; with `address` and `port`
    */
-  write(data: string | Uint8Array | ArrayBuffer, to?: Destination): Operation<void> {
+  write(data: Writable, to?: Destination): Operation<void> {
     const bytes = checkBytes(data, "UDP.write: data");
     if (to === undefined) return new Write(this, bytes, undefined, undefined);
     const { host, port } = checkDestination(to, "UDP.write: to");
@@ -146,14 +144,15 @@ export class UDP {
    */
   writeMany(datagrams: readonly Outgoing[]): Operation<void> {
     if (!Array.isArray(datagrams)) throw new TypeError(`UDP.writeMany: datagrams must be an array, got ${show(datagrams)}`);
-    const parts = datagrams.map((datagram: Outgoing, i): Part => {
+    const parts = Array.from(datagrams, (datagram: Outgoing, i): Part => {
       if (typeof datagram !== "object" || datagram === null) {
         throw new TypeError(`UDP.writeMany: datagram ${i} must be an object, got ${show(datagram)}`);
       }
-      const bytes = checkBytes(datagram.data, `UDP.writeMany: data of datagram ${i}`);
+      const { data, address } = datagram;
+      const bytes = checkBytes(data, `UDP.writeMany: data of datagram ${i}`);
       const part = { bytes, length: bytes.byteLength };
-      if (datagram.address === undefined) return { ...part, to: undefined, target: undefined };
-      const to = checkDestination(datagram.address, `UDP.writeMany: address of datagram ${i}`);
+      if (address === undefined) return { ...part, to: undefined, target: undefined };
+      const to = checkDestination(address, `UDP.writeMany: address of datagram ${i}`);
       return { ...part, to, target: this.#literal(to.host) };
     });
     if (parts.every(({ to, target }) => to === undefined || target !== undefined)) return new WriteMany(this, parts);
@@ -273,7 +272,7 @@ export class UDP {
   }
 
   *#resolve(host: string, syscall: string, port: number): Coroutine<Int32Array> {
-    return this.#literal(host) ?? (this.#literal(yield* resolve(host, this.#family, syscall, port)) as Int32Array);
+    return this.#literal(host) ?? (this.#literal((yield* resolve(host, syscall, port, this.#family))[0] as string) as Int32Array);
   }
 
   #literal(text: string): Int32Array | undefined {
@@ -316,24 +315,18 @@ const collected = new FinalizationRegistry<number>((handle) => {
 });
 
 function* bind(host: string, port: number, bits: number, ipv6Only: boolean): Coroutine<UDP> {
-  const address = yield* resolve(host, 0, "bind", port);
+  const [address = ""] = yield* resolve(host, "bind", port);
   const bytes = encoder.encode(address);
   const handle = library.zc_udp_bind(env, bytes, bytes.byteLength, port, bits);
   if (handle === 0) throw ioError(lastErrno(), "bind", { address, port });
   return new UDP(handle, isIP(address) === 4 ? 4 : ipv6Only ? 6 : 0);
 }
 
-function checkHost(value: unknown, what: string): string {
-  const host = checkString(value, what);
-  if (host === "") throw new TypeError(`${what} must not be empty`);
-  return host;
-}
-
 function checkDestination(to: unknown, what: string): Target {
   if (typeof to !== "object" || to === null) throw new TypeError(`${what} must be an Address or { host, port }, got ${show(to)}`);
   const { host, address, port } = to as { host?: unknown; address?: unknown; port?: unknown };
   return {
-    host: checkHost(address ?? host, `${what}.${address === undefined ? "host" : "address"}`),
+    host: checkHost(address ?? host, `${what}.${address === undefined ? "host" : "address"}`, true),
     port: checkInteger(port, `${what}.port`, 1, 65535),
   };
 }

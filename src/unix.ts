@@ -2,7 +2,7 @@
 
 import { unlinkSync } from "node:fs";
 import { sequence } from "./call.ts";
-import { checkInteger, checkMilliseconds, checkString, show } from "./check.ts";
+import { checkInteger, checkMilliseconds, checkOptions, checkString, show } from "./check.ts";
 import { Duplex } from "./duplex.ts";
 import { type IoError, ioError } from "./error.ts";
 import type { Coroutine } from "./frame.ts";
@@ -65,7 +65,8 @@ export class Unix extends Duplex {
 
   /** Connects; the result is the connection. IO errors carry `path`. While the listener's backlog is full, it tries again. */
   static connect(options: UnixConnectOptions): Operation<Unix> {
-    const path = checkPath(options?.path, "asyncio.Unix.connect: path");
+    checkOptions(options, "asyncio.Unix.connect");
+    const path = checkPath(options.path, "asyncio.Unix.connect: path");
     const { timeout } = options;
     if (timeout !== undefined) checkMilliseconds(timeout, "asyncio.Unix.connect: timeout");
     return sequence(`connect to ${nameOf(path)}`, () => connect(path, timeout ?? Number.POSITIVE_INFINITY));
@@ -76,7 +77,8 @@ export class Unix extends Duplex {
    * has left. A close removes the path.
    */
   static listen(options: UnixListenOptions): Operation<UnixServer> {
-    const path = checkPath(options?.path, "asyncio.Unix.listen: path");
+    checkOptions(options, "asyncio.Unix.listen");
+    const path = checkPath(options.path, "asyncio.Unix.listen: path");
     const backlog = checkInteger(options.backlog ?? 511, "asyncio.Unix.listen: backlog", 1, 65535);
     return sequence(`listen on ${nameOf(path)}`, () => listen(path, backlog));
   }
