@@ -28,8 +28,14 @@ pub const Call = union(enum) {
     pub fn make(call: *const Call) i32 {
         return switch (call.*) {
             .open => |c| sys.retry(linux.openat, .{ linux.AT.FDCWD, c.path, withCloexec(c.flags), c.mode }),
-            .read => |c| vectored(linux.preadv2, std.posix.iovec, c.fd, c.bytes.ptr, c.bytes.len, c.at, 0),
-            .write => |c| vectored(linux.pwritev2, std.posix.iovec_const, c.fd, c.bytes.ptr, c.bytes.len, c.at, 0),
+            .read => |c| if (c.at == no_position)
+                sys.retry(linux.read, .{ c.fd, c.bytes.ptr, c.bytes.len })
+            else
+                sys.retry(linux.pread, .{ c.fd, c.bytes.ptr, c.bytes.len, c.at }),
+            .write => |c| if (c.at == no_position)
+                sys.retry(linux.write, .{ c.fd, c.bytes.ptr, c.bytes.len })
+            else
+                sys.retry(linux.pwrite, .{ c.fd, c.bytes.ptr, c.bytes.len, c.at }),
             .stat => |c| sys.retry(linux.statx, .{ c.fd, "", linux.AT.EMPTY_PATH, stat_fields, c.out }),
             .sync => |fd| sys.retry(linux.fsync, .{fd}),
             .data_sync => |fd| sys.retry(linux.fdatasync, .{fd}),
@@ -59,16 +65,13 @@ pub const Call = union(enum) {
     /// Reads what needs no waiting: -EAGAIN when there is nothing of that kind, -EOPNOTSUPP when the file cannot tell. May give less
     /// than there is.
     pub fn readNow(fd: sys.fd_t, bytes: []u8, at: i64) i32 {
-        return vectored(linux.preadv2, std.posix.iovec, fd, bytes.ptr, bytes.len, at, linux.RWF.NOWAIT);
+        const vector = [1]std.posix.iovec{.{ .base = bytes.ptr, .len = bytes.len }};
+        return sys.retry(linux.preadv2, .{ fd, &vector, 1, at, linux.RWF.NOWAIT });
     }
 
     pub fn writeNow(fd: sys.fd_t, bytes: []const u8, at: i64) i32 {
-        return vectored(linux.pwritev2, std.posix.iovec_const, fd, bytes.ptr, bytes.len, at, linux.RWF.NOWAIT);
-    }
-
-    fn vectored(comptime function: anytype, Vector: type, fd: sys.fd_t, base: anytype, len: usize, at: i64, flags: u32) i32 {
-        const vector = [1]Vector{.{ .base = base, .len = len }};
-        return sys.retry(function, .{ fd, &vector, 1, at, flags });
+        const vector = [1]std.posix.iovec_const{.{ .base = bytes.ptr, .len = bytes.len }};
+        return sys.retry(linux.pwritev2, .{ fd, &vector, 1, at, linux.RWF.NOWAIT });
     }
 
     fn withCloexec(flags: u32) linux.O {
