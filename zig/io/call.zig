@@ -65,16 +65,13 @@ pub const Call = union(enum) {
     /// Reads what needs no waiting: -EAGAIN when there is nothing of that kind, -EOPNOTSUPP when the file cannot tell. May give less
     /// than there is.
     pub fn readNow(fd: sys.fd_t, bytes: []u8, at: i64) i32 {
-        return vectored(linux.preadv2, std.posix.iovec, fd, bytes.ptr, bytes.len, at, linux.RWF.NOWAIT);
+        const vector = [1]std.posix.iovec{.{ .base = bytes.ptr, .len = bytes.len }};
+        return sys.retry(linux.preadv2, .{ fd, &vector, 1, at, linux.RWF.NOWAIT });
     }
 
     pub fn writeNow(fd: sys.fd_t, bytes: []const u8, at: i64) i32 {
-        return vectored(linux.pwritev2, std.posix.iovec_const, fd, bytes.ptr, bytes.len, at, linux.RWF.NOWAIT);
-    }
-
-    fn vectored(comptime function: anytype, Vector: type, fd: sys.fd_t, base: anytype, len: usize, at: i64, flags: u32) i32 {
-        const vector = [1]Vector{.{ .base = base, .len = len }};
-        return sys.retry(function, .{ fd, &vector, 1, at, flags });
+        const vector = [1]std.posix.iovec_const{.{ .base = bytes.ptr, .len = bytes.len }};
+        return sys.retry(linux.pwritev2, .{ fd, &vector, 1, at, linux.RWF.NOWAIT });
     }
 
     fn withCloexec(flags: u32) linux.O {
