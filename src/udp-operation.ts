@@ -10,7 +10,7 @@ import { Deque } from "./deque.ts";
 import { ioError } from "./error.ts";
 import { env, library } from "./native/env.ts";
 import { Operation, tokenOf } from "./operation.ts";
-import { ready, state } from "./scheduler.ts";
+import { readyToGoOn, state } from "./scheduler.ts";
 import type { UDP } from "./udp.ts";
 import { type Wait, WaitList } from "./wait.ts";
 
@@ -36,10 +36,22 @@ export interface Traffic {
   /** Who waits to write, and who waits for that. */
   writing: Wait | undefined;
   readonly writers: WaitList;
+  /** Whose turn to write has come, and who has still to be told; whether that was taken back. */
+  turn: Wait | undefined;
+  turnIsOver: boolean;
 }
 
 export function newTraffic(): Traffic {
-  return { reading: undefined, arrived: new Deque(), failed: 0, ahead: smallBatch, writing: undefined, writers: new WaitList() };
+  return {
+    reading: undefined,
+    arrived: new Deque(),
+    failed: 0,
+    ahead: smallBatch,
+    writing: undefined,
+    writers: new WaitList(),
+    turn: undefined,
+    turnIsOver: false,
+  };
 }
 
 /** Where a datagram goes, as errors say it. */
@@ -283,9 +295,22 @@ abstract class Writing extends UdpOperation<void> {
   protected abstract send(wait: Wait): number;
 
   override takeBack(wait: Wait): boolean {
-    if (!this.socket.traffic.writers.remove(wait)) return super.takeBack(wait);
-    wait.payload = undefined;
-    return true;
+    const { traffic } = this.socket;
+    if (traffic.writers.remove(wait)) {
+      wait.payload = undefined;
+      return true;
+    }
+    if (traffic.turn !== wait) return super.takeBack(wait);
+    // It will be told, and sends nothing then.
+    traffic.turnIsOver = true;
+    return false;
+  }
+
+  override advance(status: number, value: number, wait: Wait): number {
+    const { traffic } = this.socket;
+    if (traffic.turn !== wait) return super.advance(status, value, wait);
+    traffic.turn = undefined;
+    return traffic.turnIsOver ? codes.canceled : this.start(wait);
   }
 
   override finish(status: number, _value: number, wait: Wait): void {
@@ -300,7 +325,10 @@ abstract class Writing extends UdpOperation<void> {
     wait.payload = undefined;
     if (traffic.writing !== wait) return;
     traffic.writing = traffic.writers.shift();
-    if (traffic.writing !== undefined) ready(traffic.writing, 0, 0);
+    if (traffic.writing === undefined) return;
+    traffic.turn = traffic.writing;
+    traffic.turnIsOver = false;
+    readyToGoOn(traffic.writing, 0, 0);
   }
 
   protected abstract failure(status: number, sent: number): Error;
