@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { asyncio, type Coroutine, Event, type Operation, run, until, xasync } from "zigcoro";
+import { asyncio, Channel, type Coroutine, Event, type Operation, run, until, xasync } from "zigcoro";
 import { failed } from "./support/datagrams.ts";
 import { pair } from "./support/sockets.ts";
 
@@ -19,10 +19,14 @@ function* directly<T>(operation: Operation<T>): Coroutine<T> {
   return yield* operation;
 }
 
-/** With nothing left of the budget, which every wait renews. */
-function* spent<T>(operation: Operation<T>): Coroutine<T> {
+function* spend(): Coroutine<void> {
   yield* until(Promise.resolve());
   for (let i = 0; i < budget; i++) yield* open.wait();
+}
+
+/** With nothing left of the budget, which every wait renews. */
+function* spent<T>(operation: Operation<T>): Coroutine<T> {
+  yield* spend();
   return yield* operation;
 }
 
@@ -78,11 +82,16 @@ describe("with a spent budget", () => {
   test("a write that was sent before its stream was closed", () =>
     run(function* main() {
       const [a, b] = asyncio.Unix.pair();
-      const writing = xasync(() => spent(a.write("x")));
+      const gate = new Channel<number>(1);
       xasync(function* () {
-        // Behind the write, which has spent its budget, and before it is told.
-        yield* until(Promise.resolve());
+        yield* gate.recv();
         a.close();
+      });
+      const writing = xasync(function* () {
+        yield* spend();
+        // Whoever gets this comes before the end of the write.
+        gate.trySend(1);
+        yield* a.write("x");
       });
       yield* writing;
       expect(yield* b.read()).toEqual(bytes(1, 120));
