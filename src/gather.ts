@@ -276,8 +276,8 @@ function failure(errors: readonly unknown[], what: string): unknown {
 /**
  * Waits for all: their results, shaped as what was given (array, tuple, object). The first failure takes all others back, waits for
  * their end, and is thrown; others that fail on the way make it an AggregateError. Then, and after a cancel, messages that were received go back
- * to the front of their channels, accepted connections to their queue, permits to their semaphores; bytes that were read are gone. An iterator is
- * asked for the next operation only when there is room for it.
+ * to the front of their channels, accepted connections to their queue, bytes and datagrams in front of what comes next, permits to their
+ * semaphores. An iterator is asked for the next operation only when there is room for it.
  *
  * @example
  * ```ts

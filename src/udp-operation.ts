@@ -9,7 +9,7 @@ import { blockFor, type Datagram, fillRecord, maxBatch, maxDatagram, recordWords
 import { Deque } from "./deque.ts";
 import { ioError } from "./error.ts";
 import { env, library } from "./native/env.ts";
-import { Operation, tokenOf } from "./operation.ts";
+import { interrupt, Operation, tokenOf } from "./operation.ts";
 import { readyToGoOn, state } from "./scheduler.ts";
 import type { UDP } from "./udp.ts";
 import { type Wait, WaitList } from "./wait.ts";
@@ -121,6 +121,21 @@ abstract class Reading<T> extends UdpOperation<T> {
     return started;
   }
 
+  override advance(status: number, value: number, wait: Wait): number {
+    // What was put back while it waited is its own now.
+    if ((status !== 0 && status !== codes.canceled) || this.socket.traffic.arrived.length === 0) return super.advance(status, value, wait);
+    this.takeArrived(wait);
+    return done;
+  }
+
+  /** Puts datagrams in front of what the next read gets, or the one that waits. */
+  protected unread(datagrams: readonly Datagram[]): void {
+    const { traffic, closed } = this.socket;
+    if (closed) return;
+    for (const datagram of datagrams.toReversed()) traffic.arrived.unshift(datagram);
+    interrupt(traffic.reading);
+  }
+
   /** The status of what has arrived before, `parked` when nothing has. */
   private ended(wait: Wait): number {
     const { traffic } = this.socket;
@@ -200,7 +215,7 @@ export class Read extends Reading<Datagram> {
   }
 
   override putBack(datagram: Datagram): void {
-    if (!this.socket.closed) this.socket.traffic.arrived.unshift(datagram);
+    this.unread([datagram]);
   }
 
   override get what(): string {
@@ -254,8 +269,7 @@ export class ReadMany extends Reading<Datagram[]> {
   }
 
   override putBack(datagrams: Datagram[]): void {
-    if (this.socket.closed) return;
-    for (let i = datagrams.length - 1; i >= 0; i--) this.socket.traffic.arrived.unshift(datagrams[i] as Datagram);
+    this.unread(datagrams);
   }
 
   override get what(): string {

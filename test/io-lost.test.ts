@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import {
   all,
+  asyncio,
   Channel,
   CoroT,
   type Coroutine,
@@ -122,5 +123,46 @@ describe("lost in a select", () => {
         const first = yield* select({ x: x.recv(), both });
         expect(first.key === "both" ? first.value[1] : a.tryRecv()).toBe(i);
       }
+    }));
+
+  test("what an all gives back goes to whoever waits for it meanwhile", () =>
+    run(function* main() {
+      using server = yield* asyncio.TCP.listen({ port: 0 });
+      const client = yield* asyncio.TCP.connect({ port: server.local.port });
+      using a = yield* asyncio.UDP.bind({ host: "127.0.0.1" });
+      yield* a.write("datagram", a.local);
+      const [left, right] = asyncio.Unix.pair();
+      yield* left.write("bytes;");
+      const into = new Uint8Array(6);
+      for (const read of [() => right.read(), () => right.readInto(into), () => right.readExactly(6), () => right.readUntil(";")]) {
+        const failure = new Channel<number>();
+        const failing = call(function* () {
+          yield* failure.recv();
+          throw new Error("failed");
+        });
+        const gathered = xasync(function* () {
+          try {
+            yield* all([server.accept(), a.read(), right.read(), failing]);
+          } catch {}
+        });
+        yield* sleep(5);
+        const waiting = all({ served: server.accept(), datagram: a.read(), bytes: read() });
+        const again = xasync(function* () {
+          return yield* withTimeout(2000, waiting);
+        });
+        yield* sleep(1);
+        expect(again.status).toBe("suspended");
+        failure.trySend(1);
+        yield* gathered;
+        const { served, datagram, bytes } = yield* again;
+        expect(served.remote?.port).toBe(client.local?.port);
+        expect(Buffer.from(datagram.data).toString()).toBe("datagram");
+        expect(Buffer.from(typeof bytes === "number" ? into.subarray(0, bytes) : (bytes ?? [])).toString()).toBe("bytes;");
+        // Once more for the next.
+        server.returned.push(served);
+        yield* a.write("datagram", a.local);
+        yield* left.write("bytes;");
+      }
+      for (const one of [client, left, right]) one.close();
     }));
 });
