@@ -1,12 +1,12 @@
 // xawaitAsReady: the results of several operations in order of completion.
 
 import { operationOf, type Result, type Waitable } from "./branch.ts";
-import { sequence } from "./call.ts";
 import { Channel } from "./channel.ts";
 import { show } from "./check.ts";
 import { type Coroutine, Frame } from "./frame.ts";
-import type { Operation } from "./operation.ts";
+import { Operation } from "./operation.ts";
 import { startGenerator } from "./start.ts";
+import type { Wait } from "./wait.ts";
 
 type Outcome<T> = { readonly value: T } | { readonly error: unknown };
 
@@ -37,7 +37,7 @@ export function xawaitAsReady<W extends Waitable<unknown>>(operations: Iterable<
     *[Symbol.iterator]() {
       const { results, stop } = start(list);
       try {
-        for (let i = 0; i < list.length; i++) yield next(results);
+        for (let i = 0; i < list.length; i++) yield new Next(results);
       } finally {
         stop();
       }
@@ -45,7 +45,7 @@ export function xawaitAsReady<W extends Waitable<unknown>>(operations: Iterable<
     async *[Symbol.asyncIterator]() {
       const { results, stop } = start(list);
       try {
-        for (let i = 0; i < list.length; i++) yield await next(results);
+        for (let i = 0; i < list.length; i++) yield await new Next(results);
       } finally {
         stop();
       }
@@ -53,12 +53,45 @@ export function xawaitAsReady<W extends Waitable<unknown>>(operations: Iterable<
   };
 }
 
-function next<T>(results: Channel<Outcome<T>>): Operation<T> {
-  return sequence("see the next of several operations", function* () {
-    const outcome = (yield* results.recv()) as Outcome<T>;
+/** A receive of the next outcome; one that nobody wants, a failure too, goes back to be the next one's. */
+class Next<T> extends Operation<T> {
+  readonly #recv: Operation<Outcome<T> | undefined>;
+  readonly what = "see the next of several operations";
+
+  constructor(results: Channel<Outcome<T>>) {
+    super();
+    this.#recv = results.recv();
+  }
+
+  override poll(wait: Wait): number {
+    return this.#recv.poll(wait);
+  }
+
+  override begin(wait: Wait): number {
+    return this.#recv.begin(wait);
+  }
+
+  override finish(status: number, value: number, wait: Wait): T {
+    const outcome = this.#recv.finish(status, value, wait) as Outcome<T>;
     if ("error" in outcome) throw outcome.error;
     return outcome.value;
-  });
+  }
+
+  override takeBack(wait: Wait): boolean {
+    return this.#recv.takeBack(wait);
+  }
+
+  override wasCancelled(): boolean {
+    return false;
+  }
+
+  override giveBack(status: number, value: number, wait: Wait): void {
+    this.#recv.giveBack(status, value, wait);
+  }
+
+  override putBack(value: T): void {
+    this.#recv.putBack({ value });
+  }
 }
 
 /** A coroutine for each operation passes its outcome on. */

@@ -117,13 +117,19 @@ export class CoroT<Yield, Inject = void, Return = void, Args extends readonly un
    */
   next(value?: Inject): Operation<IteratorResult<Yield, Return>> {
     const co = this;
-    return sequence(`see what coroutine "${this.name}" yields`, function* () {
+    const body = function* (): Coroutine<IteratorResult<Yield, Return>> {
       if (co.#frame === undefined) co.#start();
       else if (co.#inside !== undefined && co.#yielded === undefined) co.#inject(value as Inject);
       if (co.#yielded === undefined && co.frame.status !== "done") yield* new Turn(co);
       if (co.#yielded === undefined) return { done: true, value: co.frame.outcome() };
       return { done: false, value: co.#take() };
-    });
+    };
+    return sequence(`see what coroutine "${this.name}" yields`, body, (result) => this.#putBack(result));
+  }
+
+  /** A yield that was taken and is not wanted is the next one's, unless the body has been resumed since. */
+  #putBack(result: IteratorResult<Yield, Return>): void {
+    if (!result.done && this.#inside !== undefined) this.#yielded ??= { value: result.value };
   }
 
   /** Iterates over what it yields, from where it stands, injecting undefined. @throws Error where the body waits for something else */

@@ -19,6 +19,8 @@ export abstract class Endpoint {
   /** Who accepts or reads, and who connects or writes: one at a time. */
   readonly receiving: Lane = { wait: undefined };
   readonly sending: Lane = { wait: undefined };
+  /** Bytes that were put back while a read waited, each in front of those before it. */
+  readonly returnedBytes: Uint8Array[] = [];
 
   constructor(handle: number) {
     this.handle = handle;

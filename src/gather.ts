@@ -11,7 +11,8 @@ import { tellNow } from "./scheduler.ts";
 import type { Wait } from "./wait.ts";
 
 type Policy = "all" | "allSettled" | "any";
-type Outcome = { readonly value: unknown; readonly operation: Operation<unknown> } | { readonly error: unknown };
+type Success = { readonly value: unknown; readonly operation: Operation<unknown> };
+type Outcome = Success | { readonly error: unknown };
 
 class Gather {
   readonly #outer: Wait;
@@ -29,7 +30,7 @@ class Gather {
   #reason: unknown;
   cancelled = false;
   /** `any`: the result. */
-  won: { readonly value: unknown } | undefined = undefined;
+  won: Success | undefined = undefined;
 
   constructor(policy: Policy, operations: Iterable<Operation<unknown>>, limit: number, outer: Wait) {
     this.#policy = policy;
@@ -137,6 +138,12 @@ class Gather {
     }
   }
 
+  /** It has ended with a result that nobody wants. */
+  giveBack(): void {
+    this.won?.operation.putBack(this.won.value);
+    this.#putBack();
+  }
+
   /** True: over. */
   takeBack(reason: unknown): boolean {
     // The end is on its way.
@@ -186,7 +193,9 @@ class GatherOperation<T> extends Operation<T> {
   }
 
   override giveBack(status: number, value: number, wait: Wait): void {
+    const gather = wait.payload as Gather;
     reportFailure(() => this.finish(status, value, wait));
+    gather.giveBack();
   }
 
   override waitsFor(wait: Wait): Iterable<object> {
@@ -267,8 +276,8 @@ function failure(errors: readonly unknown[], what: string): unknown {
 /**
  * Waits for all: their results, shaped as what was given (array, tuple, object). The first failure takes all others back, waits for
  * their end, and is thrown; others that fail on the way make it an AggregateError. Then, and after a cancel, messages that were received go back
- * to the front of their channels, accepted connections to their queue, permits to their semaphores; bytes that were read are gone. An iterator is
- * asked for the next operation only when there is room for it.
+ * to the front of their channels, accepted connections to their queue, bytes and datagrams in front of what comes next, permits to their
+ * semaphores. An iterator is asked for the next operation only when there is room for it.
  *
  * @example
  * ```ts

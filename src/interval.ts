@@ -10,6 +10,8 @@ export class Interval implements AsyncIterable<number> {
   readonly #start = now();
   readonly #ms: number;
   #ticks = 0;
+  /** The tick that was waited for and that nobody has got yet. */
+  #due: number | undefined;
 
   /** @internal */
   constructor(ms: number) {
@@ -18,18 +20,30 @@ export class Interval implements AsyncIterable<number> {
 
   /**
    * Waits for the next tick and gives its number, from 1 on: tick n is `n * ms` after the start, never earlier, however long the work
-   * between took. Ticks that went by meanwhile are left out, so numbers may jump.
+   * between took. Ticks that went by meanwhile are left out, so numbers may jump. One that was cancelled, or that lost in a select, leaves its
+   * tick to the `next` after it, which has it at once when its time has come.
    */
   next(): Operation<number> {
-    return sequence(`see the next tick of ${this.#ms} ms`, () => this.#next());
+    return sequence(
+      `see the next tick of ${this.#ms} ms`,
+      () => this.#next(),
+      (tick) => this.#putBack(tick),
+    );
   }
 
   *#next() {
     const passed = Math.floor((now() - this.#start) / this.#ms);
-    const tick = Math.max(passed, this.#ticks) + 1;
+    this.#due ??= Math.max(passed, this.#ticks) + 1;
+    const tick = this.#due;
     yield* sleepUntil(this.#start + tick * this.#ms);
-    this.#ticks = tick;
+    if (this.#due === tick) this.#due = undefined;
+    this.#ticks = Math.max(tick, this.#ticks);
     return tick;
+  }
+
+  /** It was not wanted after all, and no later one has been waited for since. */
+  #putBack(tick: number): void {
+    if (this.#due === undefined && tick === this.#ticks) this.#due = tick;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<number, never, undefined> {

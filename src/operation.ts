@@ -15,7 +15,7 @@ import { codes, parked } from "./code.ts";
 import { Cancelled, MisuseError } from "./error.ts";
 import { acquire, env, library } from "./native/env.ts";
 import { awaiting } from "./promise.ts";
-import { type Running, ready, state, turns } from "./scheduler.ts";
+import { poke, type Running, ready, state, turns } from "./scheduler.ts";
 import type { Wait } from "./wait.ts";
 
 /** What a suspended coroutine yields to the scheduler. Bodies never see one. */
@@ -164,6 +164,14 @@ export function takeCancel(frame: Running): Error {
   const error = frame.cancelRequest as Error;
   frame.cancelRequest = undefined;
   return error;
+}
+
+/** Ends the part that `wait` waits for, if it does, as a cancel would: its operation's `advance` looks at what has been put back meanwhile. */
+export function interrupt(wait: Wait | undefined): void {
+  if (wait === undefined || wait.token < 0) return;
+  library.zc_op_cancel(env, wait.token);
+  state.submitted = true;
+  poke();
 }
 
 /** The token that `wait` waits with, made when it first needs one. */

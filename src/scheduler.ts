@@ -63,9 +63,14 @@ let queueLength = 0;
 
 /** Queues the end of `wait`, to be told from the queue and never from inside the caller. */
 export function ready(wait: Wait, status: number, value: number): void {
+  if (wait.group !== undefined) wait.group.claim(wait);
+  readyToGoOn(wait, status, value);
+}
+
+/** Queues the end of a part, after which `wait`'s operation may wait again: nothing is decided yet. */
+export function readyToGoOn(wait: Wait, status: number, value: number): void {
   wait.endStatus = status;
   wait.endValue = value;
-  if (wait.group !== undefined) wait.group.claim(wait);
   if (queueLength > queueMask) growQueue();
   queue[(queueHead + queueLength) & queueMask] = wait;
   queueLength++;

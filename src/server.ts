@@ -1,11 +1,11 @@
 // Server: what connections are accepted from, and the accepting.
 
-import { parked } from "./code.ts";
+import { codes, parked } from "./code.ts";
 import type { Duplex } from "./duplex.ts";
 import { Endpoint, EndpointOperation } from "./endpoint.ts";
 import type { IoError } from "./error.ts";
 import { env, library } from "./native/env.ts";
-import { type Operation, tokenOf } from "./operation.ts";
+import { interrupt, type Operation, tokenOf } from "./operation.ts";
 import { sleep } from "./sleep.ts";
 import type { Wait } from "./wait.ts";
 
@@ -79,8 +79,14 @@ class Accept<C extends Duplex> extends EndpointOperation<C> {
   override finish(status: number, value: number, wait: Wait): C {
     if (wait.payload === undefined) return super.finish(status, value, wait);
     const connection = wait.payload as C;
+    if (this.#server.receiving.wait === wait) this.#server.receiving.wait = undefined;
     wait.payload = undefined;
     return connection;
+  }
+
+  override advance(status: number, _value: number, wait: Wait): number {
+    // What was put back while it waited is its own now.
+    return status === codes.canceled && this.poll(wait) === 0 ? 0 : status;
   }
 
   override giveBack(status: number, value: number, wait: Wait): void {
@@ -90,7 +96,10 @@ class Accept<C extends Duplex> extends EndpointOperation<C> {
 
   override putBack(connection: C): void {
     if (this.#server.closed) connection.close();
-    else this.#server.returned.unshift(connection);
+    else {
+      this.#server.returned.unshift(connection);
+      interrupt(this.#server.receiving.wait);
+    }
   }
 
   protected override start(handle: number, wait: Wait): number {

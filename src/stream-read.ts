@@ -2,11 +2,11 @@
 // takes it, so that one that is cancelled, timed out or lost in a select has consumed nothing.
 
 import { show } from "./check.ts";
-import { codes, cutShort, tooLong } from "./code.ts";
+import { changed, codes, cutShort, tooLong } from "./code.ts";
 import { type Endpoint, EndpointOperation } from "./endpoint.ts";
 import { UnexpectedEnd } from "./error.ts";
 import { env, library } from "./native/env.ts";
-import { tokenOf } from "./operation.ts";
+import { interrupt, tokenOf } from "./operation.ts";
 import type { Wait } from "./wait.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -23,9 +23,27 @@ abstract class StreamRead<T> extends EndpointOperation<T> {
     return bytes;
   }
 
-  /** Puts bytes back in front of what comes next, unless a read has begun meanwhile, or the stream is closed. */
+  /** Puts bytes back in front of what comes next; a read that waits gets them. */
   protected untake(bytes: Uint8Array | null): void {
-    if (bytes !== null && bytes.byteLength > 0) library.zc_tcp_untake(env, this.endpoint.handle, bytes, bytes.byteLength);
+    if (bytes === null || bytes.byteLength === 0) return;
+    if (library.zc_tcp_untake(env, this.endpoint.handle, bytes, bytes.byteLength) !== codes.busy) return;
+    // A native body's read is not ours to interrupt.
+    if (this.endpoint.receiving.wait === undefined) return;
+    // Of memory that is somebody else's a copy.
+    this.endpoint.returnedBytes.push(bytes.slice());
+    interrupt(this.endpoint.receiving.wait);
+  }
+
+  override advance(status: number, _value: number, wait: Wait): number {
+    return this.retakes(status) ? this.started(wait) : status;
+  }
+
+  /** Whether it is to look again, for something was put back while it waited. An error is told first: it would not come again. */
+  protected retakes(status: number): boolean {
+    const { returnedBytes, handle } = this.endpoint;
+    if (returnedBytes.length === 0) return false;
+    for (const bytes of returnedBytes.splice(0)) library.zc_tcp_untake(env, handle, bytes, bytes.byteLength);
+    return handle !== 0 && (status >= 0 || status === codes.canceled);
   }
 
   override get syscall(): string {
@@ -86,21 +104,21 @@ export class ReadInto extends StreamRead<number> {
   }
 
   protected override start(handle: number, wait: Wait): number {
-    this.#view(this.#target.length);
+    if (this.#target.view(this.#target.length) === undefined) return changed;
     return library.zc_op_tcp_read(env, handle, tokenOf(wait), this.#target.length);
   }
 
   protected override result(handle: number, status: number): number {
     if (status === 0) return 0;
-    const view = this.#view(status);
+    const view = this.#target.view(status);
+    if (view === undefined) throw this.error(changed);
     if (library.zc_tcp_take(env, handle, view, status) !== status) throw this.error(codes.badHandle);
     return status;
   }
 
-  #view(length: number): Uint8Array {
-    const view = this.#target.view(length);
-    if (view === undefined) throw new TypeError(`${this.endpoint.constructor.name}.readInto: buffer was detached or has shrunk`);
-    return view;
+  protected override error(status: number): Error {
+    if (status !== changed) return super.error(status);
+    return new TypeError(`${this.endpoint.constructor.name}.readInto: buffer was detached or has shrunk`);
   }
 
   override putBack(length: number): void {
@@ -169,6 +187,10 @@ export class ReadUntil extends StreamRead<Bytes | null> {
   }
 
   override advance(status: number, _value: number, wait: Wait): number {
+    if (this.retakes(status)) {
+      wait.payload = 0;
+      return this.started(wait);
+    }
     if (status < 0) return status;
     if (status === wait.payload) return status === 0 ? 0 : cutShort;
     return this.started(wait);

@@ -31,8 +31,12 @@ abstract class StreamWrite extends EndpointOperation<void> {
   override advance(status: number, _value: number, wait: Wait): number {
     if (status < 0) return status;
     wait.payload = (wait.payload as number) + status;
-    return this.started(wait);
+    // What has been written has been, also if the stream was closed since.
+    return wait.payload === this.length ? 0 : this.started(wait);
   }
+
+  /** How many bytes it is to send. */
+  protected abstract readonly length: number;
 
   protected override result(): void {}
 
@@ -54,21 +58,21 @@ abstract class StreamWrite extends EndpointOperation<void> {
 
 export class Write extends StreamWrite {
   readonly #bytes: Uint8Array;
-  readonly #length: number;
+  protected override readonly length: number;
 
   constructor(endpoint: Endpoint, bytes: Uint8Array) {
     super(endpoint);
     this.#bytes = bytes;
-    this.#length = bytes.byteLength;
+    this.length = bytes.byteLength;
   }
 
   /** Writes from `wait.payload` on until all is gone or has to wait: 0 then, `parked`, or an error. */
   protected override start(handle: number, wait: Wait): number {
     if (handle === 0) return codes.badHandle;
     const bytes = this.#bytes;
-    for (let done = wait.payload as number; done < this.#length; done = wait.payload as number) {
-      if (bytes.byteLength !== this.#length) return changed;
-      const length = Math.min(this.#length - done, maxChunk);
+    for (let done = wait.payload as number; done < this.length; done = wait.payload as number) {
+      if (bytes.byteLength !== this.length) return changed;
+      const length = Math.min(this.length - done, maxChunk);
       const status = library.zc_op_tcp_write(env, handle, tokenOf(wait), bytes, done, length);
       if (status < 0) return status;
       wait.payload = done + status;
@@ -88,19 +92,20 @@ export class WriteAll extends StreamWrite {
   readonly #parts: readonly Uint8Array[];
   /** Where each part begins in the whole, and the whole's length. */
   readonly #starts: readonly number[];
+  protected override readonly length: number;
 
   constructor(endpoint: Endpoint, parts: readonly Uint8Array[]) {
     super(endpoint);
     this.#parts = parts;
     let length = 0;
     this.#starts = [0, ...parts.map((part) => (length += part.byteLength))];
+    this.length = length;
   }
 
   /** As `Write.start`. */
   protected override start(handle: number, wait: Wait): number {
     if (handle === 0) return codes.badHandle;
-    const total = this.#starts[this.#parts.length] as number;
-    for (let done = wait.payload as number; done < total; done = wait.payload as number) {
+    for (let done = wait.payload as number; done < this.length; done = wait.payload as number) {
       const index = this.#indexOf(done);
       const part = this.#parts[index] as Uint8Array;
       const offset = done - (this.#starts[index] as number);

@@ -9,8 +9,8 @@ import { blockFor, type Datagram, fillRecord, maxBatch, maxDatagram, recordWords
 import { Deque } from "./deque.ts";
 import { ioError } from "./error.ts";
 import { env, library } from "./native/env.ts";
-import { Operation, tokenOf } from "./operation.ts";
-import { ready, state } from "./scheduler.ts";
+import { interrupt, Operation, tokenOf } from "./operation.ts";
+import { readyToGoOn, state } from "./scheduler.ts";
 import type { UDP } from "./udp.ts";
 import { type Wait, WaitList } from "./wait.ts";
 
@@ -36,10 +36,22 @@ export interface Traffic {
   /** Who waits to write, and who waits for that. */
   writing: Wait | undefined;
   readonly writers: WaitList;
+  /** Whose turn to write has come, and who has still to be told; whether that was taken back. */
+  turn: Wait | undefined;
+  turnIsOver: boolean;
 }
 
 export function newTraffic(): Traffic {
-  return { reading: undefined, arrived: new Deque(), failed: 0, ahead: smallBatch, writing: undefined, writers: new WaitList() };
+  return {
+    reading: undefined,
+    arrived: new Deque(),
+    failed: 0,
+    ahead: smallBatch,
+    writing: undefined,
+    writers: new WaitList(),
+    turn: undefined,
+    turnIsOver: false,
+  };
 }
 
 /** Where a datagram goes, as errors say it. */
@@ -107,6 +119,21 @@ abstract class Reading<T> extends UdpOperation<T> {
     const started = this.start(wait);
     if (started === parked) traffic.reading = wait;
     return started;
+  }
+
+  override advance(status: number, value: number, wait: Wait): number {
+    // What was put back while it waited is its own now.
+    if ((status !== 0 && status !== codes.canceled) || this.socket.traffic.arrived.length === 0) return super.advance(status, value, wait);
+    this.takeArrived(wait);
+    return done;
+  }
+
+  /** Puts datagrams in front of what the next read gets, or the one that waits. */
+  protected unread(datagrams: readonly Datagram[]): void {
+    const { traffic, closed } = this.socket;
+    if (closed) return;
+    for (const datagram of datagrams.toReversed()) traffic.arrived.unshift(datagram);
+    interrupt(traffic.reading);
   }
 
   /** The status of what has arrived before, `parked` when nothing has. */
@@ -188,7 +215,7 @@ export class Read extends Reading<Datagram> {
   }
 
   override putBack(datagram: Datagram): void {
-    if (!this.socket.closed) this.socket.traffic.arrived.unshift(datagram);
+    this.unread([datagram]);
   }
 
   override get what(): string {
@@ -242,8 +269,7 @@ export class ReadMany extends Reading<Datagram[]> {
   }
 
   override putBack(datagrams: Datagram[]): void {
-    if (this.socket.closed) return;
-    for (let i = datagrams.length - 1; i >= 0; i--) this.socket.traffic.arrived.unshift(datagrams[i] as Datagram);
+    this.unread(datagrams);
   }
 
   override get what(): string {
@@ -283,9 +309,22 @@ abstract class Writing extends UdpOperation<void> {
   protected abstract send(wait: Wait): number;
 
   override takeBack(wait: Wait): boolean {
-    if (!this.socket.traffic.writers.remove(wait)) return super.takeBack(wait);
-    wait.payload = undefined;
-    return true;
+    const { traffic } = this.socket;
+    if (traffic.writers.remove(wait)) {
+      wait.payload = undefined;
+      return true;
+    }
+    if (traffic.turn !== wait) return super.takeBack(wait);
+    // It will be told, and sends nothing then.
+    traffic.turnIsOver = true;
+    return false;
+  }
+
+  override advance(status: number, value: number, wait: Wait): number {
+    const { traffic } = this.socket;
+    if (traffic.turn !== wait) return super.advance(status, value, wait);
+    traffic.turn = undefined;
+    return traffic.turnIsOver ? codes.canceled : this.start(wait);
   }
 
   override finish(status: number, _value: number, wait: Wait): void {
@@ -300,7 +339,10 @@ abstract class Writing extends UdpOperation<void> {
     wait.payload = undefined;
     if (traffic.writing !== wait) return;
     traffic.writing = traffic.writers.shift();
-    if (traffic.writing !== undefined) ready(traffic.writing, 0, 0);
+    if (traffic.writing === undefined) return;
+    traffic.turn = traffic.writing;
+    traffic.turnIsOver = false;
+    readyToGoOn(traffic.writing, 0, 0);
   }
 
   protected abstract failure(status: number, sent: number): Error;

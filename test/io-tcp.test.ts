@@ -546,12 +546,20 @@ describe("wrong arguments", () => {
     ["connect port string", () => TCP.connect({ port: "80" as never }), `TypeError: ${connectPort} "80"`],
     ["connect port bigint", () => TCP.connect({ port: 80n as never }), `TypeError: ${connectPort} 80n`],
     ["connect without port", () => TCP.connect({} as never), `TypeError: ${connectPort} undefined`],
-    ["connect without options", () => TCP.connect(undefined as never), `TypeError: ${connectPort} undefined`],
-    ["connect null", () => TCP.connect(null as never), `TypeError: ${connectPort} undefined`],
+    [
+      "connect without options",
+      () => TCP.connect(undefined as never),
+      "TypeError: asyncio.TCP.connect: options must be an object, got undefined",
+    ],
+    ["connect null", () => TCP.connect(null as never), "TypeError: asyncio.TCP.connect: options must be an object, got null"],
     ["connect host 5", () => TCP.connect({ port: 1, host: 5 as never }), "TypeError: asyncio.TCP.connect: host must be a string, got 5"],
     ["listen port 65536", () => TCP.listen({ port: 65536 }), `RangeError: ${listenPort} 65536`],
     ["listen port true", () => TCP.listen({ port: true as never }), `TypeError: ${listenPort} true`],
-    ["listen without options", () => TCP.listen(undefined as never), `TypeError: ${listenPort} undefined`],
+    [
+      "listen without options",
+      () => TCP.listen(undefined as never),
+      "TypeError: asyncio.TCP.listen: options must be an object, got undefined",
+    ],
     [
       "listen host {}",
       () => TCP.listen({ port: 0, host: {} as never }),

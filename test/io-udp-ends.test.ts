@@ -180,7 +180,11 @@ describe("on a card of one's own", () => {
 
   test(
     "writes wait while the socket is full, in order, are cancelled and closed upon",
-    () => onCard("full", "waiting: 3\ncancelled: ERR_CANCELLED, ERR_CANCELLED\nclosed: ECANCELED, ECANCELED\nwent on: 1, 2\n"),
+    () =>
+      onCard(
+        "full",
+        "waiting: 3\ncancelled: ERR_CANCELLED, ERR_CANCELLED\nclosed: ECANCELED, ECANCELED\nwent on: 1, 2\nlimited: TimeoutError\n",
+      ),
     childTimeoutMs,
   );
 
