@@ -102,7 +102,7 @@ pub const Loop = struct {
         op.state = .in_flight;
         op.cancelled = false;
         self.in_flight += 1;
-        op.kind = if (self.impl == .io_uring and job.call.hasEntry()) .entry else .job;
+        op.kind = if (self.impl == .io_uring and job.hasEntry()) .entry else .job;
         if (op.kind == .entry) return self.impl.io_uring.submit(op, &self.finished);
         const refused = if (Port.of(self, allocator)) |port| port.submit(job) else |err| switch (err) {
             error.OutOfMemory => sys.negative(.NOMEM),

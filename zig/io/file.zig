@@ -14,6 +14,7 @@ const linux = std.os.linux;
 const Allocator = std.mem.Allocator;
 const buffer = @import("../buffer.zig");
 const Call = @import("call.zig").Call;
+const descriptor = @import("descriptor.zig");
 const Handle = @import("../handle.zig").Handle;
 const handle = @import("../handle.zig");
 const IoWait = @import("op.zig").IoWait;
@@ -239,7 +240,8 @@ pub const File = struct {
         assert(!file.closing);
         const position = file.positionOf(at);
         if (file.can_write_now) {
-            const result = Call.writeNow(file.fd, bytes, position);
+            const args = .{ file.fd, bytes, position };
+            const result = if (file.is_stream) descriptor.withoutSignal(Call.writeNow, args) else @call(.auto, Call.writeNow, args);
             if (!wouldWait(result, &file.can_write_now)) return result;
         }
         const request = try file.requestOf(wait);
