@@ -199,8 +199,7 @@ pub const File = struct {
         } else {
             file.fd = result;
             file.is_stream = sys.result(linux.lseek(file.fd, 0, linux.SEEK.CUR)) == sys.negative(.SPIPE);
-            // A thread of the pool tries and waits; the ring waits by itself only for descriptors that block.
-            if (file.is_stream) setNonblocking(file.fd, file.context.loop.wantsNonblocking());
+            if (file.is_stream) setNonblocking(file.fd);
             wait.result = 0;
             wait.value = @floatFromInt(file.handle);
         }
@@ -345,8 +344,8 @@ fn wouldWait(result: i32, can_tell: *bool) bool {
     return true;
 }
 
-fn setNonblocking(fd: sys.fd_t, on: bool) void {
+fn setNonblocking(fd: sys.fd_t) void {
     var flags: linux.O = @bitCast(@as(u32, @intCast(@max(0, sys.result(linux.fcntl(fd, linux.F.GETFL, 0))))));
-    flags.NONBLOCK = on;
+    flags.NONBLOCK = true;
     _ = linux.fcntl(fd, linux.F.SETFL, @as(u32, @bitCast(flags)));
 }

@@ -23,7 +23,6 @@ const assert = std.debug.assert;
 const linux = std.os.linux;
 const Allocator = std.mem.Allocator;
 const Call = @import("call.zig").Call;
-const descriptor = @import("descriptor.zig");
 const Loop = @import("../loop.zig").Loop;
 const Op = @import("op.zig").Op;
 const Watch = @import("epoll.zig").Watch;
@@ -52,11 +51,6 @@ pub const Job = struct {
 
     pub inline fn of(op: *Op) *Job {
         return @fieldParentPtr("op", op);
-    }
-
-    /// Whether a ring takes it. A ring writes to a stream on the thread that ticks, where SIGPIPE would end the process.
-    pub fn hasEntry(job: *const Job) bool {
-        return job.call.hasEntry() and !(job.is_stream and job.call == .write);
     }
 
     /// By the loop, for an op of kind `job` that is `cancelling`.
@@ -348,7 +342,7 @@ fn make(job: *Job) i32 {
     return job.call.make();
 }
 
-/// A read of a non-blocking descriptor, or a write, tried until it moves something or is interrupted.
+/// A read or write of a non-blocking descriptor, tried until it moves something or is interrupted.
 fn makeStream(job: *Job) i32 {
     const fd, const events: i16 = switch (job.call) {
         .read => |c| .{ c.fd, linux.POLL.IN },
@@ -359,12 +353,10 @@ fn makeStream(job: *Job) i32 {
         .{ .fd = job.interrupt_fd, .events = linux.POLL.IN, .revents = 0 },
         .{ .fd = fd, .events = events, .revents = 0 },
     };
-    // A ring needs descriptors that block.
-    var way: descriptor.Way = if (job.port.loop.wantsNonblocking()) .nonblocking else .nowait;
     var is_waiting = false;
     defer if (is_waiting) endWaiting();
     while (true) {
-        const result = if (job.call == .write) descriptor.write(&way, fd, job.call.write.bytes) else job.call.make();
+        const result = job.call.make();
         if (result != sys.negative(.AGAIN)) return result;
         if (!is_waiting and !startWaiting()) return sys.negative(.AGAIN);
         is_waiting = true;
