@@ -102,8 +102,8 @@ pub const Loop = struct {
         op.state = .in_flight;
         op.cancelled = false;
         self.in_flight += 1;
-        op.kind = if (self.impl == .io_uring and job.call.hasEntry()) .entry else .job;
-        if (op.kind == .entry) return self.impl.io_uring.submit(op, &self.finished);
+        op.kind = if (self.impl == .io_uring) ringKind(job) else .job;
+        if (op.kind != .job) return self.impl.io_uring.submit(op, &self.finished);
         const refused = if (Port.of(self, allocator)) |port| port.submit(job) else |err| switch (err) {
             error.OutOfMemory => sys.negative(.NOMEM),
             error.ProcessFdQuotaExceeded => sys.negative(.MFILE),
@@ -112,6 +112,24 @@ pub const Loop = struct {
         op.result = refused;
         op.state = .finished;
         self.finished.push(op);
+    }
+
+    /// Of a job on a ring. A stream's descriptor, which does not block, is only waited for: a ring that writes would do so on the thread that
+    /// ticks, where SIGPIPE may end the process.
+    fn ringKind(job: *Job) Op.Kind {
+        const op = &job.op;
+        if (job.is_stream) switch (job.call) {
+            .read => |c| {
+                op.fd, op.buffer, op.way = .{ c.fd, c.bytes, .nonblocking };
+                return .read;
+            },
+            .write => |c| {
+                op.fd, op.buffer, op.way = .{ c.fd, @constCast(c.bytes), .nonblocking };
+                return .write;
+            },
+            else => {},
+        };
+        return if (job.call.hasEntry()) .entry else .job;
     }
 
     /// Ends an op early. It still ends through `doneFn`: with -ECANCELED, or with a result that was already under way.

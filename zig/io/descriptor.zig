@@ -133,15 +133,19 @@ pub fn read(way: *Way, fd: sys.fd_t, bytes: []u8) i32 {
 
 /// Writes without waiting and without SIGPIPE: how many bytes, or a negative errno, -EAGAIN when it would have to wait.
 pub fn write(way: *Way, fd: sys.fd_t, bytes: []const u8) i32 {
-    if (way.* == .socket) return sys.send(fd, bytes);
-    if (isPipeSignalIgnored()) return writeNow(way, fd, bytes);
+    return if (way.* == .socket) sys.send(fd, bytes) else withoutSignal(writeNow, .{ way, fd, bytes });
+}
+
+/// Makes a call that writes, without SIGPIPE.
+pub fn withoutSignal(comptime call: anytype, args: anytype) i32 {
+    if (isPipeSignalIgnored()) return @call(.auto, call, args);
     var signal = linux.sigemptyset();
     linux.sigaddset(&signal, .PIPE);
     var before: linux.sigset_t = undefined;
     _ = linux.sigprocmask(linux.SIG.BLOCK, &signal, &before);
     var pending = linux.sigemptyset();
     _ = linux.syscall2(.rt_sigpending, @intFromPtr(&pending), linux.NSIG / 8);
-    const rc = writeNow(way, fd, bytes);
+    const rc = @call(.auto, call, args);
     // The one that this raised, for it was sent to this thread, is taken before anybody sees it.
     if (rc == sys.negative(.PIPE) and !linux.sigismember(&pending, .PIPE)) {
         const at_once: linux.kernel_timespec = .{ .sec = 0, .nsec = 0 };
@@ -151,7 +155,7 @@ pub fn write(way: *Way, fd: sys.fd_t, bytes: []const u8) i32 {
     return rc;
 }
 
-/// As Bun has it, unless the program listens to it.
+/// As Bun has it, unless the program listens to it, or has done so.
 fn isPipeSignalIgnored() bool {
     var action: linux.Sigaction = undefined;
     return linux.errno(linux.sigaction(.PIPE, null, &action)) == .SUCCESS and action.handler.handler == linux.SIG.IGN;

@@ -14,6 +14,7 @@ const linux = std.os.linux;
 const Allocator = std.mem.Allocator;
 const buffer = @import("../buffer.zig");
 const Call = @import("call.zig").Call;
+const descriptor = @import("descriptor.zig");
 const Handle = @import("../handle.zig").Handle;
 const handle = @import("../handle.zig");
 const IoWait = @import("op.zig").IoWait;
@@ -198,8 +199,7 @@ pub const File = struct {
         } else {
             file.fd = result;
             file.is_stream = sys.result(linux.lseek(file.fd, 0, linux.SEEK.CUR)) == sys.negative(.SPIPE);
-            // A thread of the pool tries and waits; the ring waits by itself only for descriptors that block.
-            if (file.is_stream) setNonblocking(file.fd, file.context.loop.wantsNonblocking());
+            if (file.is_stream) setNonblocking(file.fd);
             wait.result = 0;
             wait.value = @floatFromInt(file.handle);
         }
@@ -239,7 +239,8 @@ pub const File = struct {
         assert(!file.closing);
         const position = file.positionOf(at);
         if (file.can_write_now) {
-            const result = Call.writeNow(file.fd, bytes, position);
+            const args = .{ file.fd, bytes, position };
+            const result = if (file.is_stream) descriptor.withoutSignal(Call.writeNow, args) else @call(.auto, Call.writeNow, args);
             if (!wouldWait(result, &file.can_write_now)) return result;
         }
         const request = try file.requestOf(wait);
@@ -343,8 +344,8 @@ fn wouldWait(result: i32, can_tell: *bool) bool {
     return true;
 }
 
-fn setNonblocking(fd: sys.fd_t, on: bool) void {
+fn setNonblocking(fd: sys.fd_t) void {
     var flags: linux.O = @bitCast(@as(u32, @intCast(@max(0, sys.result(linux.fcntl(fd, linux.F.GETFL, 0))))));
-    flags.NONBLOCK = on;
+    flags.NONBLOCK = true;
     _ = linux.fcntl(fd, linux.F.SETFL, @as(u32, @bitCast(flags)));
 }

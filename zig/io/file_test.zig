@@ -256,6 +256,36 @@ test "a read and a write of a stream wait, are cancelled having moved nothing, a
     }
 }
 
+var pipe_signals: std.atomic.Value(u32) = .init(0);
+
+fn countSignal(_: linux.SIG) callconv(.c) void {
+    _ = pipe_signals.fetchAdd(1, .monotonic);
+}
+
+test "a write to a FIFO that nobody reads any more fails, and raises no signal" {
+    const counting: linux.Sigaction = .{ .handler = .{ .handler = countSignal }, .mask = linux.sigemptyset(), .flags = 0 };
+    var before: linux.Sigaction = undefined;
+    _ = linux.sigaction(.PIPE, &counting, &before);
+    defer _ = linux.sigaction(.PIPE, &before, null);
+    pipe_signals.store(0, .monotonic);
+    for (backends) |backend| {
+        var world: World = undefined;
+        try world.init(backend, testing.allocator) orelse continue;
+        try makeFifo(world.path);
+        const reader = sys.result(linux.open(world.path, .{ .NONBLOCK = true }, 0));
+        const f = try world.open(world.path, .{ .ACCMODE = .WRONLY });
+        sys.close(reader);
+        var wait: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+        for ([_]bool{ true, false }) |now| {
+            f.can_write_now = now;
+            try testing.expectEqual(sys.negative(.PIPE), try world.ended(try f.write(&wait, "lost", 0), &wait));
+        }
+        f.close(null);
+        try world.deinit();
+    }
+    try testing.expectEqual(0, pipe_signals.load(.monotonic));
+}
+
 test "an open that waits for its FIFO's other end is cancelled at once, and closes what it may open later" {
     for (backends) |backend| {
         var world: World = undefined;
