@@ -83,7 +83,7 @@ export interface IoError extends Error, IoErrorDetail {
   readonly code: string;
   /** Negative, as in Node. */
   readonly errno: number;
-  /** The operation: "listen", "accept", "connect", "read", "write", "shutdown", "open", "fstat", "fsync", "ftruncate", "close". */
+  /** The operation that failed, as the system or this package calls it: "connect", "read", "fsync", "spawn", "wait" and so on. */
   readonly syscall: string;
 }
 

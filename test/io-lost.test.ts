@@ -55,6 +55,19 @@ describe("lost in a select", () => {
       }
     }));
 
+  test("what was ready when the loop was left", () =>
+    run(function* main() {
+      const messages = new Channel<number>(4);
+      for (const n of [1, 2, 3]) messages.trySend(n);
+      for (const next of xawaitAsReady([messages.recv(), messages.recv(), messages.recv(), messages.recv()])) {
+        expect(yield* next).toBe(1);
+        break;
+      }
+      yield* sleep(0);
+      messages.trySend(4);
+      expect([messages.tryRecv(), messages.tryRecv(), messages.tryRecv()]).toEqual([2, 3, 4]);
+    }));
+
   test("a failure of one of several operations", () =>
     run(function* main() {
       for (let turns = 0; turns < 12; turns++) {
