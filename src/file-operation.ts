@@ -7,7 +7,7 @@ import { changed, codes, parked } from "./code.ts";
 import { closedError, errnos, ioError } from "./error.ts";
 import { FileStat, statFields } from "./file-stat.ts";
 import { env, library } from "./native/env.ts";
-import { Operation, tokenOf } from "./operation.ts";
+import { interrupt, Operation, tokenOf } from "./operation.ts";
 import { state } from "./scheduler.ts";
 import type { Wait } from "./wait.ts";
 
@@ -323,6 +323,8 @@ function enterLane({ path }: OpenFile, lane: Lane, wait: Wait, what: string): vo
 /** The next bytes, at least one, or null at the end. */
 export class Read extends Moving<Uint8Array<ArrayBuffer> | null> {
   readonly #max: number;
+  /** The position behind what it gave last. */
+  #leftAt = -1;
 
   constructor(file: OpenFile, max: number) {
     super(file);
@@ -356,14 +358,24 @@ export class Read extends Moving<Uint8Array<ArrayBuffer> | null> {
   }
 
   override advance(status: number, value: number, wait: Wait): number {
-    return wait.payload === undefined ? status : (wait.payload as Transfer).readOn(this.file, status, value, wait);
+    if (wait.payload === undefined) return status;
+    const { file } = this;
+    if (status !== codes.canceled || file.handle === 0 || file.returned.length === 0) {
+      return (wait.payload as Transfer).readOn(file, status, value, wait);
+    }
+    // What was put back while it waited is its own now.
+    file.reading.wait = undefined;
+    return this.poll(wait);
   }
 
   protected override result(count: number, _value: number, wait: Wait): Uint8Array<ArrayBuffer> | null {
     const transfer = wait.payload as Transfer;
     this.forget(wait);
     if (count === 0) return null;
-    if (!this.file.isStream) this.file.position = transfer.position + count;
+    if (!this.file.isStream) {
+      this.#leftAt = transfer.position + count;
+      this.file.position = this.#leftAt;
+    }
     return filled(transfer, count);
   }
 
@@ -380,8 +392,14 @@ export class Read extends Moving<Uint8Array<ArrayBuffer> | null> {
 
   override putBack(bytes: Uint8Array<ArrayBuffer> | null): void {
     if (bytes === null) return;
-    if (this.file.isStream) this.file.returned.unshift(bytes);
-    else this.file.position -= bytes.byteLength;
+    const { file } = this;
+    if (!file.isStream) {
+      // Not where others have gone on since.
+      if (file.position === this.#leftAt) file.position -= bytes.byteLength;
+      return;
+    }
+    file.returned.unshift(bytes);
+    interrupt(file.reading.wait);
   }
 
   override get syscall(): string {
