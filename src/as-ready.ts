@@ -8,7 +8,8 @@ import { Operation } from "./operation.ts";
 import { startGenerator } from "./start.ts";
 import type { Wait } from "./wait.ts";
 
-type Outcome<T> = { readonly value: T } | { readonly error: unknown };
+type Success<T> = { readonly value: T; readonly operation: Operation<T> };
+type Outcome<T> = Success<T> | { readonly error: unknown };
 
 /** Iterates over results as they come: `for await` has values, `for` has operations to `yield*`. */
 export interface AsReady<T> extends AsyncIterable<T, void, undefined>, Iterable<Operation<T>, void, undefined> {}
@@ -16,7 +17,8 @@ export interface AsReady<T> extends AsyncIterable<T, void, undefined>, Iterable<
 /**
  * The results of frames and operations in order of completion. All start at once. In an async function `for await` gives the values;
  * in a generator `for` gives operations, each of which is the wait for the next one. A failure is thrown where its turn is, and the loop may
- * go on behind it. Leaving the loop early cancels what was started for it; frames go on by themselves.
+ * go on behind it. Leaving the loop early cancels what was started for it, and results that nobody took go back as those of `all` do; frames go on
+ * by themselves.
  *
  * @example
  * ```ts
@@ -57,6 +59,7 @@ export function xawaitAsReady<W extends Waitable<unknown>>(operations: Iterable<
 class Next<T> extends Operation<T> {
   readonly #recv: Operation<Outcome<T> | undefined>;
   readonly what = "see the next of several operations";
+  #given: Success<T> | undefined;
 
   constructor(results: Channel<Outcome<T>>) {
     super();
@@ -74,6 +77,7 @@ class Next<T> extends Operation<T> {
   override finish(status: number, value: number, wait: Wait): T {
     const outcome = this.#recv.finish(status, value, wait) as Outcome<T>;
     if ("error" in outcome) throw outcome.error;
+    this.#given = outcome;
     return outcome.value;
   }
 
@@ -89,24 +93,35 @@ class Next<T> extends Operation<T> {
     this.#recv.giveBack(status, value, wait);
   }
 
-  override putBack(value: T): void {
-    this.#recv.putBack({ value });
+  override putBack(): void {
+    this.#recv.putBack(this.#given);
+    this.#given = undefined;
   }
 }
 
-/** A coroutine for each operation passes its outcome on. */
+/** A coroutine for each operation passes its outcome on. What nobody takes any more goes back to where it came from. */
 function start<T>(operations: readonly Operation<T>[]): { results: Channel<Outcome<T>>; stop: () => void } {
   const results = Channel.unbounded<Outcome<T>>("results as ready");
-  const frames = operations.map((operation) => startGenerator(pass(operation, results), nameOf(operation)));
-  return { results, stop: () => frames.forEach((frame) => void frame.cancel()) };
-}
-
-function* pass<T>(operation: Operation<T>, results: Channel<Outcome<T>>): Coroutine<void> {
-  try {
-    results.trySend({ value: yield* operation });
-  } catch (error) {
-    results.trySend({ error });
+  let isOver = false;
+  function* pass(operation: Operation<T>): Coroutine<void> {
+    try {
+      const value = yield* operation;
+      if (isOver) operation.putBack(value);
+      else results.trySend({ value, operation });
+    } catch (error) {
+      results.trySend({ error });
+    }
   }
+  const frames = operations.map((operation) => startGenerator(pass(operation), nameOf(operation)));
+  const stop = () => {
+    isOver = true;
+    // First, lest they take what goes back.
+    for (const frame of frames) frame.cancel();
+    const left: Outcome<T>[] = [];
+    for (let one = results.tryRecv(); one !== undefined; one = results.tryRecv()) left.unshift(one);
+    for (const one of left) if ("value" in one) one.operation.putBack(one.value);
+  };
+  return { results, stop };
 }
 
 function nameOf(operation: Operation<unknown>): string {

@@ -2,7 +2,7 @@
 // time in each direction; what a close cancels says so.
 
 import { codes, parked } from "./code.ts";
-import { ioError } from "./error.ts";
+import { closedError, ioError } from "./error.ts";
 import { env, library } from "./native/env.ts";
 import { Operation } from "./operation.ts";
 import { poke, state } from "./scheduler.ts";
@@ -116,7 +116,6 @@ export abstract class EndpointOperation<T> extends Operation<T> {
 
   protected error(status: number): Error {
     const isClosed = status === codes.badHandle || (status === codes.canceled && this.endpoint.closed);
-    const error = ioError(isClosed ? codes.canceled : status, this.syscall);
-    return isClosed ? Object.assign(error, { message: `${this.syscall} ECANCELED: the ${this.endpoint.closedNoun} was closed` }) : error;
+    return isClosed ? closedError(this.syscall, this.endpoint.closedNoun) : ioError(status, this.syscall);
   }
 }

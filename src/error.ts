@@ -1,6 +1,8 @@
 // The package's own errors, and IO errors shaped like Node's.
 
+import { constants } from "node:os";
 import { getSystemErrorMap } from "node:util";
+import { codes } from "./native/abi.ts";
 
 /** Recording a place takes longer than spawning a coroutine, so it is done when ZIGCORO_TRACE=1 asks for it. */
 export const recordsPlaces = process.env.ZIGCORO_TRACE === "1";
@@ -81,7 +83,7 @@ export interface IoError extends Error, IoErrorDetail {
   readonly code: string;
   /** Negative, as in Node. */
   readonly errno: number;
-  /** The operation: "listen", "accept", "connect", "read", "write", "shutdown", "open", "fstat", "fsync", "ftruncate", "close". */
+  /** The operation that failed, as the system or this package calls it: "connect", "read", "fsync", "spawn", "wait" and so on. */
   readonly syscall: string;
 }
 
@@ -98,11 +100,28 @@ export function ioError(errno: number, syscall: string, detail: IoErrorDetail = 
   return Object.assign(new Error(message), fields) as unknown as IoError;
 }
 
+/** What an operation on something ends with that was closed, before it or under it. */
+export function closedError(syscall: string, noun: string, path?: string): IoError {
+  const error = ioError(codes.canceled, syscall, { path });
+  const said = `the ${noun} was closed`;
+  const message = path === undefined ? `${syscall} ${error.code}: ${said}` : `${error.code}: ${said}, ${syscall} '${path}'`;
+  return Object.assign(error, { message });
+}
+
+/** Errnos that mean something to us, as native code answers them. */
+export const errnos = {
+  EAGAIN: -constants.errno.EAGAIN,
+  ESPIPE: -constants.errno.ESPIPE,
+  ESRCH: -constants.errno.ESRCH,
+  ETIMEDOUT: -constants.errno.ETIMEDOUT,
+} as const;
+
 /** Node's: "connect ECONNREFUSED 127.0.0.1:1", "listen EADDRINUSE: address already in use 127.0.0.1:1", "ENOENT: no such file or directory, open '/x'". */
 function messageOf(code: string, description: string, syscall: string, { address, port, path }: IoErrorDetail): string {
   const isSocket = syscall === "connect" || syscall === "listen";
   if (path !== undefined && !isSocket) return `${code}: ${description}, ${syscall} '${path}'`;
-  const place = address === undefined ? path : endpoint(address, port);
+  // A name that no file system knows begins with a zero byte; the system's tools show an "@".
+  const place = address === undefined ? path?.replace("\0", "@") : endpoint(address, port);
   const at = place === undefined ? "" : ` ${place}`;
   return syscall === "connect" ? `${syscall} ${code}${at}` : `${syscall} ${code}: ${description}${at}`;
 }

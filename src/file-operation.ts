@@ -3,12 +3,11 @@
 // A part is one native call: it ends at once where the system has the data or takes it without waiting, else it parks and the bytes are
 // fetched from native memory when it has ended. So an operation's array is used only inside of calls.
 
-import { constants } from "node:os";
 import { changed, codes, parked } from "./code.ts";
-import { ioError } from "./error.ts";
+import { closedError, errnos, ioError } from "./error.ts";
 import { FileStat, statFields } from "./file-stat.ts";
 import { env, library } from "./native/env.ts";
-import { Operation, tokenOf } from "./operation.ts";
+import { interrupt, Operation, tokenOf } from "./operation.ts";
 import { state } from "./scheduler.ts";
 import type { Wait } from "./wait.ts";
 
@@ -16,7 +15,6 @@ import type { Wait } from "./wait.ts";
 const maxPart = 2 ** 20;
 /** Bytes that one operation may move before the others have their turn. */
 const maxAtOnce = 8 * maxPart;
-const noPosition = -constants.errno.ESPIPE;
 const scratch = new Uint8Array(statFields * 8);
 
 /** A file as its operations see it. */
@@ -68,9 +66,7 @@ export abstract class FileOperation<T> extends Operation<T> {
   protected error(status: number): Error {
     const { handle, path } = this.file;
     const isClosed = status === codes.badHandle || (status === codes.canceled && handle === 0);
-    if (!isClosed) return ioError(status, this.syscall, { path });
-    const error = ioError(codes.canceled, this.syscall, { path });
-    return Object.assign(error, { message: `ECANCELED: the file was closed, ${this.syscall} '${path}'` });
+    return isClosed ? closedError(this.syscall, "file", path) : ioError(status, this.syscall, { path });
   }
 
   override get what(): string {
@@ -226,7 +222,7 @@ abstract class ReadAt<T> extends Moving<T> {
 
   override begin(wait: Wait): number {
     if (this.file.handle === 0) return codes.badHandle;
-    if (this.file.isStream) return noPosition;
+    if (this.file.isStream) return errnos.ESPIPE;
     const length = this.#length;
     const bytes = this.room(length);
     let status: number | undefined;
@@ -300,7 +296,7 @@ export class Pwrite extends Moving<void> {
 
   override begin(wait: Wait): number {
     if (this.file.handle === 0) return codes.badHandle;
-    if (this.file.isStream) return noPosition;
+    if (this.file.isStream) return errnos.ESPIPE;
     const transfer = new Transfer(this.#bytes, this.#position, this.#length);
     wait.payload = transfer;
     return transfer.write(this.file, wait);
@@ -327,6 +323,8 @@ function enterLane({ path }: OpenFile, lane: Lane, wait: Wait, what: string): vo
 /** The next bytes, at least one, or null at the end. */
 export class Read extends Moving<Uint8Array<ArrayBuffer> | null> {
   readonly #max: number;
+  /** The position behind what it gave last. */
+  #leftAt = -1;
 
   constructor(file: OpenFile, max: number) {
     super(file);
@@ -360,14 +358,24 @@ export class Read extends Moving<Uint8Array<ArrayBuffer> | null> {
   }
 
   override advance(status: number, value: number, wait: Wait): number {
-    return wait.payload === undefined ? status : (wait.payload as Transfer).readOn(this.file, status, value, wait);
+    if (wait.payload === undefined) return status;
+    const { file } = this;
+    if (status !== codes.canceled || file.handle === 0 || file.returned.length === 0) {
+      return (wait.payload as Transfer).readOn(file, status, value, wait);
+    }
+    // What was put back while it waited is its own now.
+    file.reading.wait = undefined;
+    return this.poll(wait);
   }
 
   protected override result(count: number, _value: number, wait: Wait): Uint8Array<ArrayBuffer> | null {
     const transfer = wait.payload as Transfer;
     this.forget(wait);
     if (count === 0) return null;
-    if (!this.file.isStream) this.file.position = transfer.position + count;
+    if (!this.file.isStream) {
+      this.#leftAt = transfer.position + count;
+      this.file.position = this.#leftAt;
+    }
     return filled(transfer, count);
   }
 
@@ -384,8 +392,14 @@ export class Read extends Moving<Uint8Array<ArrayBuffer> | null> {
 
   override putBack(bytes: Uint8Array<ArrayBuffer> | null): void {
     if (bytes === null) return;
-    if (this.file.isStream) this.file.returned.unshift(bytes);
-    else this.file.position -= bytes.byteLength;
+    const { file } = this;
+    if (!file.isStream) {
+      // Not where others have gone on since.
+      if (file.position === this.#leftAt) file.position -= bytes.byteLength;
+      return;
+    }
+    file.returned.unshift(bytes);
+    interrupt(file.reading.wait);
   }
 
   override get syscall(): string {

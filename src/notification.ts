@@ -3,7 +3,7 @@
 
 import { show } from "./check.ts";
 import { codes, parked } from "./code.ts";
-import { ioError } from "./error.ts";
+import { closedError, ioError } from "./error.ts";
 import { env, lastErrno, library } from "./native/env.ts";
 import { Operation, tokenOf } from "./operation.ts";
 import { poke, state } from "./scheduler.ts";
@@ -68,7 +68,7 @@ export class AsyncNotification implements Disposable {
 
   /** For other threads. @throws IoError (ECANCELED) when it was closed */
   get handle(): AsyncNotificationHandle {
-    if (this.closed) throw closedError("notify");
+    if (this.closed) throw closedError("notify", "notification");
     return { notification: this.#id };
   }
 
@@ -124,7 +124,7 @@ class NotificationWait extends Operation<void> {
   }
 
   override finish(status: number): void {
-    if (status === codes.canceled || status === codes.badHandle) throw closedError("wait");
+    if (status === codes.canceled || status === codes.badHandle) throw closedError("wait", "notification");
     if (status < 0) throw ioError(status, "wait");
   }
 
@@ -135,10 +135,6 @@ class NotificationWait extends Operation<void> {
   override putBack(): void {
     this.#notification.notify();
   }
-}
-
-function closedError(syscall: string): Error {
-  return Object.assign(ioError(codes.canceled, syscall), { message: `${syscall} ECANCELED: the notification was closed` });
 }
 
 function checkHandle(handle: unknown, what: string): number {

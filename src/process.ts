@@ -6,7 +6,7 @@ import { call, sequence } from "./call.ts";
 import { checkInteger, checkMilliseconds, checkOptions, checkString, show } from "./check.ts";
 import { codes, parked } from "./code.ts";
 import { type Duplex, Reader, Writer } from "./duplex.ts";
-import { type IoError, ioError } from "./error.ts";
+import { errnos, type IoError, ioError } from "./error.ts";
 import type { Coroutine } from "./frame.ts";
 import { all } from "./gather.ts";
 import { env, lastErrno, library } from "./native/env.ts";
@@ -199,8 +199,6 @@ export class Process<
     closePipes(this);
   }
 }
-
-const errnos = { ESRCH: -constants.errno.ESRCH, EPIPE: -constants.errno.EPIPE } as const;
 
 /** Nobody asks any more: when it ends it is reaped. */
 const collected = new FinalizationRegistry<number>((handle) => {

@@ -6,7 +6,7 @@ import { call, sequence } from "./call.ts";
 import { checkInteger, checkMilliseconds, checkOptions } from "./check.ts";
 import { Duplex } from "./duplex.ts";
 import { EndpointOperation } from "./endpoint.ts";
-import { endpoint, ioError, TimeoutError } from "./error.ts";
+import { endpoint, errnos, ioError, TimeoutError } from "./error.ts";
 import { firstConnected } from "./eyeballs.ts";
 import type { Coroutine } from "./frame.ts";
 import { checkHost, resolve } from "./host.ts";
@@ -152,11 +152,9 @@ function* connectWithin(timeout: number, host: string, port: number, body: () =>
     return yield* withTimeout(timeout, call(body));
   } catch (cause) {
     if (!(cause instanceof TimeoutError)) throw cause;
-    throw Object.assign(ioError(timedOut, "connect", { address: host, port }), { cause });
+    throw Object.assign(ioError(errnos.ETIMEDOUT, "connect", { address: host, port }), { cause });
   }
 }
-
-const timedOut = -110;
 
 function* connect(host: string, port: number, inOrder: boolean): Coroutine<TCP> {
   const addresses = yield* resolve(host, "connect", port);

@@ -7,15 +7,14 @@
 import { changed, codes, parked } from "./code.ts";
 import { blockFor, type Datagram, fillRecord, maxBatch, maxDatagram, recordWords, smallBatch, takeDatagram } from "./datagram.ts";
 import { Deque } from "./deque.ts";
-import { ioError } from "./error.ts";
+import { closedError, errnos, ioError } from "./error.ts";
 import { env, library } from "./native/env.ts";
 import { interrupt, Operation, tokenOf } from "./operation.ts";
 import { readyToGoOn, state } from "./scheduler.ts";
 import type { UDP } from "./udp.ts";
 import { type Wait, WaitList } from "./wait.ts";
 
-const again = -11;
-/** The status of an operation that has its result; 0 says that trying again pays. */
+/** The status of an operation that has its result; 0 says that trying errnos.EAGAIN pays. */
 const done = 1;
 /** A longer length is no number for native code; it is too long for a datagram anyway. */
 const maxLength = 2 ** 31 - 1;
@@ -60,10 +59,6 @@ export interface Target {
   readonly port: number;
 }
 
-export function closedError(syscall: string): Error {
-  return Object.assign(ioError(codes.canceled, syscall), { message: `${syscall} ECANCELED: the socket was closed` });
-}
-
 abstract class UdpOperation<T> extends Operation<T> {
   protected readonly socket: UDP;
 
@@ -85,7 +80,7 @@ abstract class UdpOperation<T> extends Operation<T> {
 
   protected error(status: number, target?: Target): Error {
     const isClosed = status === codes.badHandle || (status === codes.canceled && this.socket.closed);
-    if (isClosed) return closedError(this.syscall);
+    if (isClosed) return closedError(this.syscall, "socket");
     if (status === codes.busy) return new Error(`cannot ${this.what}: a native body does so already`);
     return ioError(status, this.syscall, target === undefined ? {} : { address: target.host, port: target.port });
   }
@@ -108,7 +103,7 @@ abstract class Reading<T> extends UdpOperation<T> {
     const status = this.ended(wait);
     if (status !== parked) return status;
     const received = this.receive(wait, -1);
-    return received === again ? parked : received;
+    return received === errnos.EAGAIN ? parked : received;
   }
 
   override begin(wait: Wait): number {
@@ -255,7 +250,7 @@ export class ReadMany extends Reading<Datagram[]> {
     if (traffic.failed < 0) return;
     while (datagrams.length < this.#max) {
       const count = this.#receiveInto(datagrams, -1);
-      if (count < 0 && count !== again) traffic.failed = count;
+      if (count < 0 && count !== errnos.EAGAIN) traffic.failed = count;
       if (count !== maxBatch) return;
     }
   }

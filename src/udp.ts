@@ -20,13 +20,13 @@ import {
   recordWords,
 } from "./datagram.ts";
 import { Deque } from "./deque.ts";
-import { endpoint, ioError } from "./error.ts";
+import { closedError, endpoint, ioError } from "./error.ts";
 import type { Coroutine } from "./frame.ts";
 import { checkHost, resolve } from "./host.ts";
 import { env, lastErrno, library } from "./native/env.ts";
 import type { Operation } from "./operation.ts";
 import { poke, state } from "./scheduler.ts";
-import { closedError, newTraffic, type Part, Read, ReadMany, type Target, type Traffic, Write, WriteMany } from "./udp-operation.ts";
+import { newTraffic, type Part, Read, ReadMany, type Target, type Traffic, Write, WriteMany } from "./udp-operation.ts";
 
 const encoder = new TextEncoder();
 
@@ -256,7 +256,8 @@ export class UDP {
     const record = new Int32Array(recordWords);
     fillRecord(record, 0, 0, address, port);
     const status = library.zc_udp_connect(env, this.handle, record);
-    if (status < 0) throw status === codes.badHandle ? closedError("connect") : ioError(status, "connect", { address: host, port });
+    if (status < 0)
+      throw status === codes.badHandle ? closedError("connect", "socket") : ioError(status, "connect", { address: host, port });
     this.#remote = this.#address(1);
   }
 
@@ -280,7 +281,7 @@ export class UDP {
       if (/^\d{1,9}$/.test(zone)) return Number(zone);
       const bytes = encoder.encode(`${zone}\0`);
       const index = library.zc_udp_interface_index(env, this.handle, bytes, bytes.byteLength - 1);
-      if (index < 0) throw index === codes.badHandle ? closedError("write") : ioError(index, "write", { address: text });
+      if (index < 0) throw index === codes.badHandle ? closedError("write", "socket") : ioError(index, "write", { address: text });
       return index;
     });
   }
@@ -303,7 +304,7 @@ export class UDP {
 
   #check(status: number, name: string): number {
     if (status >= 0) return status;
-    throw status === codes.badHandle ? closedError(name) : ioError(status, name);
+    throw status === codes.badHandle ? closedError(name, "socket") : ioError(status, name);
   }
 }
 

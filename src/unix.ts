@@ -4,7 +4,7 @@ import { unlinkSync } from "node:fs";
 import { sequence } from "./call.ts";
 import { checkInteger, checkMilliseconds, checkOptions, checkString, show } from "./check.ts";
 import { Duplex } from "./duplex.ts";
-import { type IoError, ioError } from "./error.ts";
+import { errnos, ioError } from "./error.ts";
 import type { Coroutine } from "./frame.ts";
 import { env, lastErrno, library } from "./native/env.ts";
 import type { Operation } from "./operation.ts";
@@ -14,8 +14,6 @@ import { now, sleep } from "./sleep.ts";
 const encoder = new TextEncoder();
 /** What the system's address has room for, a path's end included. */
 const maxPath = 108;
-const again = -11;
-const timedOut = -110;
 /** Milliseconds between attempts while a listener's backlog is full: the system says nothing when it no longer is. */
 const retryDelay = 5;
 
@@ -115,8 +113,8 @@ function* connect(path: string, timeout: number): Coroutine<Unix> {
     const handle = library.zc_unix_connect(env, bytes, bytes.byteLength);
     if (handle !== 0) return new Unix(handle, path);
     const errno = lastErrno();
-    if (errno !== again) throw pathError(errno, "connect", path);
-    if (now() >= deadline) throw pathError(timedOut, "connect", path);
+    if (errno !== errnos.EAGAIN) throw ioError(errno, "connect", { path });
+    if (now() >= deadline) throw ioError(errnos.ETIMEDOUT, "connect", { path });
     yield* sleep(Math.min(retryDelay, Math.max(0, deadline - now())));
   }
 }
@@ -125,7 +123,7 @@ function* connect(path: string, timeout: number): Coroutine<Unix> {
 function* listen(path: string, backlog: number): Coroutine<UnixServer> {
   const bytes = encoder.encode(path);
   const handle = library.zc_unix_listen(env, bytes, bytes.byteLength, backlog);
-  if (handle === 0) throw pathError(lastErrno(), "listen", path);
+  if (handle === 0) throw ioError(lastErrno(), "listen", { path });
   return new UnixServer(handle, path);
 }
 
@@ -145,11 +143,6 @@ function isName(path: string): boolean {
 /** As the system's tools show it. */
 function nameOf(path: string): string {
   return path.replace("\0", "@");
-}
-
-function pathError(errno: number, syscall: string, path: string): IoError {
-  const error = ioError(errno, syscall);
-  return Object.assign(error, { message: `${error.message} ${nameOf(path)}`, path });
 }
 
 function removeFile(path: string): void {

@@ -1,6 +1,9 @@
 // Operations made of others that lose in a select although they have their result: it is the next one's.
 
 import { describe, expect, test } from "bun:test";
+import { constants, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   all,
   asyncio,
@@ -53,6 +56,19 @@ describe("lost in a select", () => {
           ),
         ).toBe(turns);
       }
+    }));
+
+  test("what was ready when the loop was left", () =>
+    run(function* main() {
+      const messages = new Channel<number>(4);
+      for (const n of [1, 2, 3]) messages.trySend(n);
+      for (const next of xawaitAsReady([messages.recv(), messages.recv(), messages.recv(), messages.recv()])) {
+        expect(yield* next).toBe(1);
+        break;
+      }
+      yield* sleep(0);
+      messages.trySend(4);
+      expect([messages.tryRecv(), messages.tryRecv(), messages.tryRecv()]).toEqual([2, 3, 4]);
     }));
 
   test("a failure of one of several operations", () =>
@@ -165,4 +181,35 @@ describe("lost in a select", () => {
       }
       for (const one of [client, left, right]) one.close();
     }));
+
+  test("what an all gives back of files", () =>
+    run(function* main() {
+      const folder = mkdtempSync(join(tmpdir(), "zigcoro-lost-"));
+      yield* asyncio.Process.run("mkfifo", [join(folder, "fifo")]);
+      for (const name of ["fifo", "file", "moved"]) {
+        const isStream = name === "fifo";
+        using file = yield* asyncio.File.open(join(folder, name), isStream ? constants.O_RDWR : "w+");
+        yield* file.write("bytes");
+        if (!isStream) file.position = 0;
+        const failure = new Channel<number>();
+        const failing = call(function* () {
+          yield* failure.recv();
+          throw new Error("failed");
+        });
+        const gathered = all([file.read(5), failing]).then(undefined, String);
+        yield* sleep(5);
+        const again = isStream ? xasync(() => directly(withTimeout(2000, file.read()))) : undefined;
+        if (name === "moved") file.position = 1;
+        yield* sleep(1);
+        failure.trySend(1);
+        expect(yield* until(gathered)).toBe("Error: failed");
+        const bytes = again === undefined ? yield* file.read() : yield* again;
+        expect(Buffer.from(bytes ?? []).toString()).toBe(name === "moved" ? "ytes" : "bytes");
+      }
+      rmSync(folder, { recursive: true });
+    }));
 });
+
+function* directly<T>(operation: Operation<T>): Coroutine<T> {
+  return yield* operation;
+}
