@@ -1,6 +1,7 @@
 // `npm test`: set-up, build, every checker and every test, one step after the other. A failing step is shown whole and the
 // rest still runs. The last line is `N passed, N failed`: each test counts, and the build and each checker count as one.
 //
+//   node scripts/test.mjs --release                       the core's tests and benchmarks in release builds, which take long to compile
 //   node scripts/test.mjs --emulate aarch64-linux-musl    only the core's tests, for that target: under qemu-user, under wine
 //                                                         for Windows, natively for x86-linux-musl
 //   node scripts/test.mjs --compile aarch64-macos         only compiles the core's tests, for a target that nothing here runs
@@ -16,7 +17,7 @@ const limitSeconds = 600;
 const total = { passed: 0, failed: 0 };
 
 const [mode, target] = process.argv.slice(2);
-const special = { "--emulate": emulationSteps, "--compile": compileSteps }[mode];
+const special = { "--release": releaseSteps, "--emulate": emulationSteps, "--compile": compileSteps }[mode];
 try {
   const tools = await setUp({ bun: !special, dev: !special });
   for (const step of special ? special(tools, target) : allSteps(tools)) await perform(tools, step);
@@ -36,8 +37,6 @@ function allSteps({ root, zig, bun }) {
     { name: "build the library", command: process.execPath, args: [join("scripts", "build.mjs")], count: oneCheck },
     { name: "zig fmt", command: zig, args: ["fmt", "--check", ...sources], count: oneCheck },
     zigTests(zig, "zig tests, Debug", []),
-    zigTests(zig, "zig tests, ReleaseSafe", ["-Doptimize=ReleaseSafe"]),
-    zigTests(zig, "zig tests, own control words", ["-Doptimize=ReleaseSafe", "-Dfp_control=true", "-Dtest-filter=arch."]),
     {
       name: "zig examples, a package that depends on this one",
       command: zig,
@@ -45,7 +44,6 @@ function allSteps({ root, zig, bun }) {
       cwd: zigExamples(root),
       count: zigCount,
     },
-    { name: "native benchmark, briefly", command: zig, args: ["build", "benchmark", "--", "--smoke"], count: oneCheck },
     { name: "tsc", ...script("tsc", "--noEmit") },
     { name: "biome", ...script("biome", "check", ".") },
     { name: "bun tests", command: bun, args: ["test", "./test/"], count: bunCount },
@@ -61,6 +59,14 @@ function allSteps({ root, zig, bun }) {
     );
   }
   return steps;
+}
+
+function releaseSteps({ zig }) {
+  return [
+    zigTests(zig, "zig tests, ReleaseSafe", ["-Doptimize=ReleaseSafe"]),
+    zigTests(zig, "zig tests, own control words", ["-Doptimize=ReleaseSafe", "-Dfp_control=true", "-Dtest-filter=arch."]),
+    { name: "native benchmark, briefly", command: zig, args: ["build", "benchmark", "--", "--smoke"], count: oneCheck },
+  ];
 }
 
 function emulationSteps({ zig }, target) {
