@@ -181,6 +181,12 @@ pub fn isSlow() bool {
     return with_tsan or underValgrind();
 }
 
+/// Whether a thread can wake one that sleeps in the kernel. Valgrind runs one thread at a time, and lets no other run while one waits in
+/// io_uring; qemu's loongarch64 loses such wakes now and then.
+pub fn wakesSleepers() bool {
+    return !underValgrind() and builtin.cpu.arch != .loongarch64;
+}
+
 /// Of `count` rounds, or coroutines at once, as many as a test can do. Many coroutines are dear beyond their number: each is a
 /// thread to ThreadSanitizer, Valgrind searches a list of all at each switch, AddressSanitizer when one goes.
 pub fn bearable(count: usize) usize {

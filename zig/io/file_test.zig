@@ -14,6 +14,7 @@ const Loop = @import("../loop.zig").Loop;
 const openDescriptors = @import("tcp_test.zig").openDescriptors;
 const parked = @import("tcp.zig").parked;
 const pool = @import("pool.zig");
+const sanitizer = @import("../sanitizer.zig");
 const sys = @import("../sys.zig");
 const Waiter = @import("../waiter.zig").Waiter;
 
@@ -84,6 +85,7 @@ pub fn nothing(_: *Waiter) void {}
 const create: linux.O = .{ .ACCMODE = .RDWR, .CREAT = true };
 
 test "memory that runs out anywhere leaks neither memory nor descriptors" {
+    if (!sanitizer.wakesSleepers()) return error.SkipZigTest;
     for (backends) |backend| {
         var fail_index: usize = 0;
         while (true) : (fail_index += 1) {
@@ -124,6 +126,7 @@ fn useAll(world: *World, waits: *[6]IoWait) !void {
 }
 
 test "a close ends what is in flight, each once, and then the descriptor; a wait for the close is told last" {
+    if (!sanitizer.wakesSleepers()) return error.SkipZigTest;
     for (backends) |backend| {
         var world: World = undefined;
         try world.init(backend, testing.allocator) orelse continue;
@@ -153,6 +156,7 @@ test "a close ends what is in flight, each once, and then the descriptor; a wait
 }
 
 test "a close that failed has closed the descriptor, and leaves alone who got its number" {
+    if (!sanitizer.wakesSleepers()) return error.SkipZigTest;
     for (backends) |backend| {
         var world: World = undefined;
         try world.init(backend, testing.allocator) orelse continue;
@@ -173,6 +177,7 @@ test "a close that failed has closed the descriptor, and leaves alone who got it
 }
 
 test "what is in the page cache is read in the call; what is not asked of it waits" {
+    if (!sanitizer.wakesSleepers()) return error.SkipZigTest;
     for (backends) |backend| {
         var world: World = undefined;
         try world.init(backend, testing.allocator) orelse continue;
@@ -201,6 +206,7 @@ test "what is in the page cache is read in the call; what is not asked of it wai
 }
 
 test "a guest does not park on what a tick has not submitted" {
+    if (!sanitizer.wakesSleepers()) return error.SkipZigTest;
     var world: World = undefined;
     try world.init(.io_uring, testing.allocator) orelse return;
     try makeFifo(world.path);
@@ -222,6 +228,7 @@ fn makeFifo(path: [:0]const u8) !void {
 }
 
 test "a read and a write of a stream wait, are cancelled having moved nothing, and go on" {
+    if (!sanitizer.wakesSleepers()) return error.SkipZigTest;
     for (backends) |backend| {
         var world: World = undefined;
         try world.init(backend, testing.allocator) orelse continue;
@@ -263,6 +270,7 @@ fn countSignal(_: linux.SIG) callconv(.c) void {
 }
 
 test "a write to a FIFO that nobody reads any more fails, and raises no signal" {
+    if (!sanitizer.wakesSleepers()) return error.SkipZigTest;
     const counting: linux.Sigaction = .{ .handler = .{ .handler = countSignal }, .mask = linux.sigemptyset(), .flags = 0 };
     var before: linux.Sigaction = undefined;
     _ = linux.sigaction(.PIPE, &counting, &before);
@@ -287,6 +295,7 @@ test "a write to a FIFO that nobody reads any more fails, and raises no signal" 
 }
 
 test "an open that waits for its FIFO's other end is cancelled at once, and closes what it may open later" {
+    if (!sanitizer.wakesSleepers()) return error.SkipZigTest;
     for (backends) |backend| {
         var world: World = undefined;
         try world.init(backend, testing.allocator) orelse continue;
@@ -317,6 +326,7 @@ fn releaseOpens(path: [:0]const u8) !void {
 }
 
 test "an Env ends with files open, calls in flight and an open that waits for ever" {
+    if (!sanitizer.wakesSleepers()) return error.SkipZigTest;
     for (backends) |backend| {
         for ([_]bool{ false, true }) |ticked| {
             var world: World = undefined;
@@ -407,6 +417,7 @@ const Actor = struct {
 };
 
 test "random reads, writes, truncates, cancels and reopens match a model" {
+    if (!sanitizer.wakesSleepers()) return error.SkipZigTest;
     const seed: u64 = 0x66_69_6c_65;
     errdefer std.debug.print("seed {x}\n", .{seed});
     for (backends) |backend| {

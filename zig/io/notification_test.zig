@@ -5,6 +5,7 @@ const std = @import("std");
 const testing = std.testing;
 const code = @import("../code.zig");
 const notice = @import("../notice.zig");
+const sanitizer = @import("../sanitizer.zig");
 const sys = @import("../sys.zig");
 const Backend = @import("../loop.zig").Backend;
 const Env = @import("../env.zig").Env;
@@ -116,6 +117,7 @@ test "an Env that ends closes its notifications; memory that runs out leaves not
 }
 
 test "threads notify while the Env sleeps; what they wrote before is seen" {
+    if (!sanitizer.wakesSleepers()) return error.SkipZigTest;
     const Shared = struct {
         ids: [2]notice.Id,
         written: [2]std.atomic.Value(u32) = @splat(.init(0)),
