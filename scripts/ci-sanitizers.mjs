@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { find, run } from "./exec.mjs";
 import { SetupError, setUp } from "./setup.mjs";
 
-const limitSeconds = 300;
+const limitSeconds = 600;
 const total = { passed: 0, failed: 0 };
 const program = join("test", "fixtures", "sanitized.c");
 /** Cases of that program. */
