@@ -7,8 +7,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { median, ratio, rounds, smoke, table } from "./measure.ts";
-import { cpuTimeOf, type Server, startServer } from "./server.ts";
+import { smoke } from "./measure.ts";
+import { compareServers, cpuTimeOf, each, type Sample, type Server, startServer, type Unit } from "./server.ts";
 
 const { values } = parseArgs({
   options: {
@@ -35,13 +35,6 @@ function cases(): [size: number, connections: number][] {
   if (values.all || values.sizes !== undefined || values.connections !== undefined) return matrix;
   if (smoke) return [[64, 16]];
   return matrix.filter(([size, count]) => count === 64 || (size === 64 && count < 1024));
-}
-
-interface Sample {
-  /** Requests, or bytes, a second. */
-  readonly rate: number;
-  /** Nanoseconds of the server for each. */
-  readonly cpu: number;
 }
 
 interface State {
@@ -147,55 +140,24 @@ async function withServers(task: string, use: (servers: readonly Server[]) => Pr
   }
 }
 
-async function measure(
-  title: string,
-  [unit, rateOf, cpuOf]: [string, (rate: number) => string, (cpu: number) => string],
-  servers: readonly Server[],
-  sample: (server: Server) => Promise<Sample>,
-): Promise<void> {
-  const samples = new Map(servers.map(({ mode }) => [mode, [] as Sample[]]));
-  for (let round = smoke ? 1 : 0; round <= rounds; round++) {
-    for (const server of servers) {
-      const taken = await sample(server);
-      // After one round to warm up.
-      if (round > 0) samples.get(server.mode)?.push(taken);
-    }
-  }
-  const medians = [...samples].map(([mode, all]) => ({
-    mode,
-    rate: median(all.map(({ rate }) => rate)),
-    cpu: median(all.map(({ cpu }) => cpu)),
-  }));
-  const peer = medians[0] as (typeof medians)[0];
-  table(
-    title,
-    ["server", `${unit}s/s`, `rate, to ${peer.mode}`, `CPU us/${unit}`, `CPU, to ${peer.mode}`],
-    medians.map(({ mode, rate, cpu }) => [mode, rateOf(rate), ratio(rate, peer.rate), cpuOf(cpu), ratio(cpu, peer.cpu)]),
-  );
-}
-
-const perRequest: Parameters<typeof measure>[1] = [
-  "request",
-  (rate) => Math.round(rate).toLocaleString("en"),
-  (cpu) => (cpu / 1000).toFixed(2),
-];
-const perMebibyte: Parameters<typeof measure>[1] = [
-  "MiB",
-  (rate) => (rate / 2 ** 20).toFixed(0),
-  (cpu) => ((cpu * 2 ** 20) / 1000).toFixed(1),
-];
+const perRequest = each("request");
+const perMebibyte: Unit = {
+  name: "MiB",
+  rate: (rate) => (rate / 2 ** 20).toFixed(0),
+  cpu: (ns) => ((ns * 2 ** 20) / 1000).toFixed(1),
+};
 
 if (!values.bulk) {
   await withServers("echo", async (servers) => {
     for (const [size, connections] of cases()) {
       const title = `TCP echo, ${size < 1024 ? `${size} bytes` : `${size / 1024} KiB`}, ${connections} connections`;
-      await measure(title, perRequest, servers, (server) => echo(server, size, connections));
+      await compareServers(title, perRequest, servers, (server) => echo(server, size, connections));
     }
   });
 }
 if (values.bulk || (values.sizes === undefined && values.connections === undefined)) {
   for (const task of ["sink", "source"]) {
     const title = `TCP, bulk transfer over one connection, ${task === "sink" ? "to" : "from"} the server`;
-    await withServers(task, (servers) => measure(title, perMebibyte, servers, (server) => transfer(server, task === "sink")));
+    await withServers(task, (servers) => compareServers(title, perMebibyte, servers, (server) => transfer(server, task === "sink")));
   }
 }

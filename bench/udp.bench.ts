@@ -4,8 +4,8 @@
 
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { median, ratio, rounds, smoke, table } from "./measure.ts";
-import { cpuTimeOf, type Server, startServer } from "./server.ts";
+import { smoke } from "./measure.ts";
+import { compareServers, cpuTimeOf, each, type Sample, type Server, startServer } from "./server.ts";
 
 const { values } = parseArgs({ options: { mode: { type: "string" }, smoke: { type: "boolean" } }, strict: false });
 const modes = String(values.mode ?? "bun,guest,owner,many,native").split(",");
@@ -13,13 +13,6 @@ const milliseconds = smoke ? 50 : 500;
 const host = "127.0.0.1";
 
 type ConnectedSocket = Bun.udp.ConnectedSocket<"buffer">;
-
-interface Sample {
-  /** Datagrams a second. */
-  readonly rate: number;
-  /** Nanoseconds of the server a datagram. */
-  readonly cpu: number;
-}
 
 /** Keeps `count` datagrams under way for a while. */
 async function echo({ port, process }: Server, count: number): Promise<Sample> {
@@ -98,37 +91,16 @@ async function send(server: Server): Promise<Sample> {
   return { rate: 1e9 / cpu, cpu };
 }
 
-async function compare(title: string, servers: readonly Server[], measure: (server: Server) => Promise<Sample>): Promise<void> {
-  const samples = new Map(servers.map(({ mode }) => [mode, [] as Sample[]]));
-  for (let round = 0; round < rounds; round++) for (const server of servers) samples.get(server.mode)?.push(await measure(server));
-  const medians = [...samples].map(([mode, all]) => ({
-    mode,
-    rate: median(all.map(({ rate }) => rate)),
-    cpu: median(all.map(({ cpu }) => cpu)),
-  }));
-  const peer = medians[0] as (typeof medians)[0];
-  table(
-    title,
-    ["server", "datagrams/s", `rate, to ${peer.mode}`, "CPU us/datagram", `CPU, to ${peer.mode}`],
-    medians.map(({ mode, rate, cpu }) => [
-      mode,
-      Math.round(rate).toLocaleString("en"),
-      ratio(rate, peer.rate),
-      (cpu / 1000).toFixed(2),
-      ratio(cpu, peer.cpu),
-    ]),
-  );
-}
-
+const perDatagram = each("datagram");
 const program = join(import.meta.dir, "programs/udp-server.ts");
 const servers = await Promise.all(modes.map((mode) => startServer(program, mode)));
 try {
   for (const count of smoke ? [1, 16] : [1, 16, 64]) {
-    await compare(`UDP echo, 64 bytes, ${count} under way`, servers, (server) => echo(server, count));
+    await compareServers(`UDP echo, 64 bytes, ${count} under way`, perDatagram, servers, (server) => echo(server, count));
   }
-  await compare("UDP, receiving a flood of 64 bytes", servers, flood);
+  await compareServers("UDP, receiving a flood of 64 bytes", perDatagram, servers, flood);
   const senders = servers.filter(({ mode }) => mode !== "native");
-  if (senders.length > 0) await compare("UDP, sending 64 bytes", senders, send);
+  if (senders.length > 0) await compareServers("UDP, sending 64 bytes", perDatagram, senders, send);
 } finally {
   for (const { process } of servers) process.kill();
 }

@@ -15,12 +15,8 @@ import {
   xresume,
   xsuspend,
 } from "zigcoro";
+import { counter } from "./support/counter.ts";
 import { failure, microtasks, rejected, thrown } from "./support/failure.ts";
-
-function* counter(upTo: number): Coroutine<number> {
-  for (let i = 1; i <= upTo; i++) yield* xsuspend();
-  return upTo * 2;
-}
 
 /** One coroutine of each kind that waits in `wait`, then once more, and says what it saw. */
 const kinds: [string, (wait: () => PromiseLike<unknown> & Iterable<never, unknown>, log: unknown[]) => Frame<void>][] = [

@@ -17,12 +17,8 @@ import {
   xresume,
   xsuspend,
 } from "zigcoro";
+import { counter } from "./support/counter.ts";
 import { failure, microtasks, rejected } from "./support/failure.ts";
-
-function* counter(upTo: number): Coroutine<number> {
-  for (let i = 1; i <= upTo; i++) yield* xsuspend();
-  return upTo * 2;
-}
 
 describe("a generator body", () => {
   test("runs to its first suspend, goes on at each resume, ends with its result", async () => {

@@ -5,7 +5,7 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { asyncio, Channel, type Coroutine, Event, type Operation, run, until, xasync } from "zigcoro";
-import { failed } from "./support/datagrams.ts";
+import { failed } from "./support/failure.ts";
 import { pair } from "./support/sockets.ts";
 
 type Way = <T>(operation: Operation<T>) => Coroutine<T>;

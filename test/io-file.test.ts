@@ -6,14 +6,14 @@ import { constants, existsSync, mkdtempSync, readFileSync, rmSync, statSync, sym
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { all, asyncio, type Coroutine, type Operation, run, select, sleep, withTimeout, xasync } from "zigcoro";
+import { all, asyncio, type Coroutine, run, select, sleep, withTimeout, xasync } from "zigcoro";
 import { childTimeoutMs, runFixture } from "./support/child.ts";
-import { failure, rejected, thrown } from "./support/failure.ts";
+import { failed, failure, rejected, thrown } from "./support/failure.ts";
+import { inBothModesSlowly as inBothModes } from "./support/modes.ts";
 import { Random } from "./support/random.ts";
 import { descriptors } from "./support/sockets.ts";
 
 const { File } = asyncio;
-const loop = new asyncio.Loop();
 const folder = mkdtempSync(join(tmpdir(), "zigcoro-file-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -29,21 +29,6 @@ function fifo(): string {
   const path = fresh();
   expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
   return path;
-}
-
-/** A test whose body runs in both modes. */
-function inBothModes(name: string, body: () => Coroutine<void>, timeoutMs = 10_000): void {
-  test(`${name} (guest)`, () => run(body), timeoutMs);
-  test(`${name} (owner)`, () => asyncio.run(loop, () => withTimeout(timeoutMs, xasync(body))), timeoutMs);
-}
-
-function* failed(operation: Operation<unknown>): Coroutine<string> {
-  try {
-    yield* operation;
-  } catch (error) {
-    return String(error);
-  }
-  return "nothing was thrown";
 }
 
 const text = (bytes: Uint8Array | null) => (bytes === null ? null : Buffer.from(bytes).toString());

@@ -2,25 +2,19 @@
 
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { all, allSettled, asyncio, type Coroutine, run, select, sleep, withTimeout, xasync } from "zigcoro";
+import { all, allSettled, asyncio, run, select, sleep, xasync } from "zigcoro";
 import { native } from "zigcoro/native";
 import type { NotifyTask } from "./fixtures/notify-worker.ts";
 import { childTimeoutMs, fixture, runFixture } from "./support/child.ts";
 import { rejected, thrown } from "./support/failure.ts";
+import { inBothModes } from "./support/modes.ts";
 import { Random } from "./support/random.ts";
 import { descriptors } from "./support/sockets.ts";
 
 const { AsyncNotification } = asyncio;
-const loop = new asyncio.Loop();
 const closedText = "Error: wait ECANCELED: the notification was closed";
 const source = join(import.meta.dir, "fixtures/notify.c");
 const { from_thread, waits, notify_now } = native.cc(source, ["from_thread", "waits", "notify_now"]);
-
-/** A test whose body runs in both modes. */
-function inBothModes(name: string, body: () => Coroutine<void>): void {
-  test(`${name} (guest)`, () => run(body));
-  test(`${name} (owner)`, () => asyncio.run(loop, () => withTimeout(5000, xasync(body))));
-}
 
 function startWorker(task: NotifyTask): { worker: Worker; message: Promise<unknown>; closed: Promise<unknown> } {
   const worker = new Worker(fixture("notify-worker.ts"));

@@ -7,18 +7,13 @@ import { join } from "node:path";
 import { all, asyncio, Cancelled, type Coroutine, call, now, run, select, sleep, TimeoutError, withTimeout, xasync } from "zigcoro";
 import { childTimeoutMs, fixture, runFixture } from "./support/child.ts";
 import { failure, thrown } from "./support/failure.ts";
+import { inBothModesSlowly as inBothModes } from "./support/modes.ts";
 import { descriptors, pair, pattern, readAll } from "./support/sockets.ts";
 
 const { Process } = asyncio;
 const loop = new asyncio.Loop();
 const quiet = { stdin: "ignore", stdout: "ignore", stderr: "ignore" } as const;
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
-
-/** A test whose body runs in both modes. */
-function inBothModes(name: string, body: () => Coroutine<void>, timeoutMs = 10_000): void {
-  test(`${name} (guest)`, () => run(body), timeoutMs);
-  test(`${name} (owner)`, () => asyncio.run(loop, () => withTimeout(timeoutMs, xasync(body))), timeoutMs);
-}
 
 function* readText(stream: asyncio.Reader): Coroutine<string> {
   let all = "";

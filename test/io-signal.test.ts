@@ -2,18 +2,12 @@
 
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { asyncio, type Coroutine, run, select, sleep, withTimeout, xasync } from "zigcoro";
+import { asyncio, run, select, sleep, xasync } from "zigcoro";
 import { childTimeoutMs, fixture } from "./support/child.ts";
 import { thrown } from "./support/failure.ts";
+import { inBothModes } from "./support/modes.ts";
 
 const { Process, signals } = asyncio;
-const loop = new asyncio.Loop();
-
-/** A test whose body runs in both modes. */
-function inBothModes(name: string, body: () => Coroutine<void>): void {
-  test(`${name} (guest)`, () => run(body));
-  test(`${name} (owner)`, () => asyncio.run(loop, () => withTimeout(5000, xasync(body))));
-}
 
 const raise = (signal: asyncio.Signal): void => void process.kill(process.pid, signal);
 

@@ -6,19 +6,12 @@ import { createServer, connect as nodeConnect } from "node:net";
 import { networkInterfaces } from "node:os";
 import { asyncio, Channel, type Coroutine, run, until, withTimeout, xasync } from "zigcoro";
 import { failed, failure, microtasks, rejected, thrown } from "./support/failure.ts";
+import { inBothModes } from "./support/modes.ts";
 import { descriptors, freePort, pair, pattern, readAll, readText } from "./support/sockets.ts";
 
 const { TCP } = asyncio;
-const loop = new asyncio.Loop();
 const hasIp6 = Object.values(networkInterfaces()).some((list) => list?.some((one) => one.address === "::1"));
 const closedText = (syscall: string) => `Error: ${syscall} ECANCELED: the socket was closed`;
-
-/** A test whose body runs in both modes. */
-function inBothModes(name: string, body: () => Coroutine<void>, timeoutMs = 5000): void {
-  test(`${name} (guest)`, () => run(body), timeoutMs);
-  // Bun's own limit cannot end a blocked thread.
-  test(`${name} (owner)`, () => asyncio.run(loop, () => withTimeout(timeoutMs, xasync(body))), timeoutMs);
-}
 
 describe("a stream", () => {
   inBothModes("carries bytes both ways until each side ends it", function* () {

@@ -4,8 +4,9 @@
 import { describe, expect, test } from "bun:test";
 import { asyncio, type Operation, run, select, sleep, withTimeout, xasync } from "zigcoro";
 import { childTimeoutMs, runFixture } from "./support/child.ts";
-import { failed, host, inBothModes, pair, text } from "./support/datagrams.ts";
-import { microtasks, rejected, thrown } from "./support/failure.ts";
+import { host, pair, text } from "./support/datagrams.ts";
+import { failed, microtasks, rejected, thrown } from "./support/failure.ts";
+import { inBothModes } from "./support/modes.ts";
 import { Random } from "./support/random.ts";
 import { descriptors } from "./support/sockets.ts";
 

@@ -6,8 +6,9 @@ import { createSocket } from "node:dgram";
 import { join } from "node:path";
 import { asyncio, run, select, sleep, xasync } from "zigcoro";
 import { native } from "zigcoro/native";
-import { failed, hasIp6, host, inBothModes, pair, text } from "./support/datagrams.ts";
-import { failure, rejected, thrown } from "./support/failure.ts";
+import { hasIp6, host, pair, text } from "./support/datagrams.ts";
+import { failed, failure, rejected, thrown } from "./support/failure.ts";
+import { inBothModes } from "./support/modes.ts";
 
 const { UDP } = asyncio;
 

@@ -5,8 +5,9 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:f
 import { createServer, connect as nodeConnect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { asyncio, type Coroutine, run, select, sleep, until, withTimeout, xasync } from "zigcoro";
+import { asyncio, run, select, sleep, until, withTimeout, xasync } from "zigcoro";
 import { failed, failure, thrown } from "./support/failure.ts";
+import { inBothModes } from "./support/modes.ts";
 import { descriptors, pattern, readAll } from "./support/sockets.ts";
 
 const { Unix } = asyncio;
@@ -15,13 +16,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 let count = 0;
 const newPath = () => join(folder, `s${count++}`);
 const newName = () => `\0zigcoro-test-${process.pid}-${count++}`;
-const loop = new asyncio.Loop();
 const text = (bytes: Uint8Array | null) => Buffer.from(bytes ?? []).toString();
-
-function inBothModes(name: string, body: () => Coroutine<void>): void {
-  test(`${name} (guest)`, () => run(body));
-  test(`${name} (owner)`, () => asyncio.run(loop, () => withTimeout(5000, xasync(body))));
-}
 
 describe("a Unix socket", () => {
   for (const [kind, make] of [

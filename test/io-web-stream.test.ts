@@ -2,18 +2,13 @@
 // needed; each backend (ZIGCORO_BACKEND).
 
 import { describe, expect, test } from "bun:test";
-import { asyncio, type Coroutine, run, select, sleep, until, withTimeout, xasync } from "zigcoro";
+import { type asyncio, run, select, sleep, until, xasync } from "zigcoro";
 import { failure, rejected } from "./support/failure.ts";
+import { inBothModesSlowly as inBothModes } from "./support/modes.ts";
 import { Random } from "./support/random.ts";
 import { pair, pattern, readAll, readText, sockets } from "./support/sockets.ts";
 
-const loop = new asyncio.Loop();
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
-
-function inBothModes(name: string, body: () => Coroutine<void>, timeoutMs = 10_000): void {
-  test(`${name} (guest)`, () => run(body), timeoutMs);
-  test(`${name} (owner)`, () => asyncio.run(loop, () => withTimeout(timeoutMs, xasync(body))), timeoutMs);
-}
 
 function sha1(...chunks: Uint8Array[]): string {
   const hash = new Bun.CryptoHasher("sha1");

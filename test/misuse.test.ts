@@ -1,26 +1,9 @@
 // Misuse: coroutines used in a way that means nothing are told so, with names, before anything happens.
 
 import { describe, expect, test } from "bun:test";
-import {
-  asyncio,
-  Channel,
-  type Coroutine,
-  type Frame,
-  inCoro,
-  until,
-  withTimeout,
-  xasync,
-  xawait,
-  xframe,
-  xresume,
-  xsuspend,
-} from "zigcoro";
+import { asyncio, Channel, type Frame, inCoro, until, withTimeout, xasync, xawait, xframe, xresume, xsuspend } from "zigcoro";
+import { counter } from "./support/counter.ts";
 import { microtasks, thrown } from "./support/failure.ts";
-
-function* counter(upTo: number): Coroutine<number> {
-  for (let i = 1; i <= upTo; i++) yield* xsuspend();
-  return upTo * 2;
-}
 
 describe("misuse is told", () => {
   test("of xresume", async () => {
