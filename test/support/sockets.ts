@@ -46,6 +46,23 @@ export function descriptors(): number {
   return readdirSync("/proc/self/fd").length;
 }
 
+/** The descriptors that are open, each with what it leads to. */
+export function openDescriptors(): ReadonlySet<string> {
+  const all = readdirSync("/proc/self/fd").map((fd) => {
+    try {
+      return `${fd} ${readlinkSync(`/proc/self/fd/${fd}`)}`;
+    } catch {
+      return ""; // the one that read the folder
+    }
+  });
+  return new Set(all.filter((one) => one !== "" && !one.endsWith("/fd")));
+}
+
+/** Those that were opened since `before` and are still open. What an earlier test has left to be closed may go meanwhile. */
+export function openedSince(before: ReadonlySet<string>): string[] {
+  return [...openDescriptors()].filter((one) => !before.has(one));
+}
+
 /** How many of them are sockets. */
 export function sockets(): number {
   return readdirSync("/proc/self/fd").filter((fd) => {
