@@ -2,7 +2,7 @@
  *
  * A body is a function of type zc_body. TypeScript starts it with xasync(symbol, [numbers...]); it runs on a stack of its own
  * and may suspend anywhere in its calls. `frame` is valid inside the body only. Functions give 0 or more, or a negative
- * errno; -ECANCELED (-125) after a cancel, when the body should clean up and return.
+ * errno; -ECANCELED after a cancel, when the body should clean up and return.
  *
  *     ZC_COROUTINE(sum) {
  *       double total = 0, value;
@@ -51,7 +51,7 @@ int32_t zc_udp_read(zc_frame *frame, uint32_t socket, uint8_t *bytes, uint32_t l
 int32_t zc_udp_write(zc_frame *frame, uint32_t socket, const uint8_t *bytes, uint32_t len, const zc_datagram *to);
 /* Waits until it is notified. notification: an argument that was an AsyncNotification of this thread. */
 int32_t zc_notification_wait(zc_frame *frame, double notification);
-/* From any thread, also outside of bodies and in signal handlers; never waits. 0, or -EBADF (-9) when it names nothing open (any more). */
+/* From any thread, also outside of bodies and in signal handlers; never waits. 0, or -EBADF when it names nothing open (any more). */
 int32_t zc_notify(double notification);
 
 #ifdef __cplusplus

@@ -9,7 +9,8 @@
 //  * Branches of one contest never end each other: they have one root.
 
 import { Branch, type Runner } from "./branch.ts";
-import { codes, parked } from "./code.ts";
+import { parked } from "./code.ts";
+import { errnos } from "./error.ts";
 import { Operation } from "./operation.ts";
 import { tellNow } from "./scheduler.ts";
 import type { Group, Wait } from "./wait.ts";
@@ -137,7 +138,7 @@ export class Contest implements Group, Runner {
   }
 
   #tellIfOver(): void {
-    if (this.#running === 0 && !this.#beginning) tellNow(this.outer, this.winner === undefined ? codes.canceled : 0);
+    if (this.#running === 0 && !this.#beginning) tellNow(this.outer, this.winner === undefined ? errnos.ECANCELED : 0);
   }
 
   /** `branch` has ended, but another has won. */

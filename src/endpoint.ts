@@ -2,7 +2,7 @@
 // time in each direction; what a close cancels says so.
 
 import { codes, parked } from "./code.ts";
-import { closedError, ioError } from "./error.ts";
+import { closedError, errnos, ioError } from "./error.ts";
 import { env, library } from "./native/env.ts";
 import { Operation } from "./operation.ts";
 import { poke, state } from "./scheduler.ts";
@@ -115,7 +115,7 @@ export abstract class EndpointOperation<T> extends Operation<T> {
   }
 
   protected error(status: number): Error {
-    const isClosed = status === codes.badHandle || (status === codes.canceled && this.endpoint.closed);
+    const isClosed = status === codes.badHandle || (status === errnos.ECANCELED && this.endpoint.closed);
     return isClosed ? closedError(this.syscall, this.endpoint.closedNoun) : ioError(status, this.syscall);
   }
 }

@@ -1,8 +1,6 @@
 // The package's own errors, and IO errors shaped like Node's.
 
-import { constants } from "node:os";
 import { getSystemErrorMap } from "node:util";
-import { codes } from "./native/abi.ts";
 
 /** Recording a place takes longer than spawning a coroutine, so it is done when ZIGCORO_TRACE=1 asks for it. */
 export const recordsPlaces = process.env.ZIGCORO_TRACE === "1";
@@ -102,19 +100,25 @@ export function ioError(errno: number, syscall: string, detail: IoErrorDetail = 
 
 /** What an operation on something ends with that was closed, before it or under it. */
 export function closedError(syscall: string, noun: string, path?: string): IoError {
-  const error = ioError(codes.canceled, syscall, { path });
+  const error = ioError(errnos.ECANCELED, syscall, { path });
   const said = `the ${noun} was closed`;
   const message = path === undefined ? `${syscall} ${error.code}: ${said}` : `${error.code}: ${said}, ${syscall} '${path}'`;
   return Object.assign(error, { message });
 }
 
-/** Errnos that mean something to us, as native code answers them. */
+/** Errnos that mean something to us, as native code answers them: negative, and each system's own. */
 export const errnos = {
-  EAGAIN: -constants.errno.EAGAIN,
-  ESPIPE: -constants.errno.ESPIPE,
-  ESRCH: -constants.errno.ESRCH,
-  ETIMEDOUT: -constants.errno.ETIMEDOUT,
+  EAGAIN: errnoOf("EAGAIN"),
+  ECANCELED: errnoOf("ECANCELED"),
+  ESPIPE: errnoOf("ESPIPE"),
+  ESRCH: errnoOf("ESRCH"),
+  ETIMEDOUT: errnoOf("ETIMEDOUT"),
 } as const;
+
+function errnoOf(wanted: string): number {
+  for (const [errno, [name]] of getSystemErrorMap()) if (name === wanted) return errno;
+  throw new Error(`zigcoro does not know ${wanted} on this system; please report this`);
+}
 
 /** Node's: "connect ECONNREFUSED 127.0.0.1:1", "listen EADDRINUSE: address already in use 127.0.0.1:1", "ENOENT: no such file or directory, open '/x'". */
 function messageOf(code: string, description: string, syscall: string, { address, port, path }: IoErrorDetail): string {

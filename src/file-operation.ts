@@ -65,7 +65,7 @@ export abstract class FileOperation<T> extends Operation<T> {
 
   protected error(status: number): Error {
     const { handle, path } = this.file;
-    const isClosed = status === codes.badHandle || (status === codes.canceled && handle === 0);
+    const isClosed = status === codes.badHandle || (status === errnos.ECANCELED && handle === 0);
     return isClosed ? closedError(this.syscall, "file", path) : ioError(status, this.syscall, { path });
   }
 
@@ -152,7 +152,7 @@ export class Transfer {
   #readOn(file: OpenFile, status: number, value: number, wait: Wait): number {
     if (this.#resting) this.#resting = false;
     else {
-      if (status <= 0) return this.done > 0 && status !== codes.canceled ? this.done : status;
+      if (status <= 0) return this.done > 0 && status !== errnos.ECANCELED ? this.done : status;
       const isSame = this.bytes.byteLength === this.length;
       library.zc_file_take(env, value, isSame ? this.bytes : scratch, isSame ? this.done : 0, isSame ? status : 0);
       if (!isSame) return changed;
@@ -360,7 +360,7 @@ export class Read extends Moving<Uint8Array<ArrayBuffer> | null> {
   override advance(status: number, value: number, wait: Wait): number {
     if (wait.payload === undefined) return status;
     const { file } = this;
-    if (status !== codes.canceled || file.handle === 0 || file.returned.length === 0) {
+    if (status !== errnos.ECANCELED || file.handle === 0 || file.returned.length === 0) {
       return (wait.payload as Transfer).readOn(file, status, value, wait);
     }
     // What was put back while it waited is its own now.

@@ -5,7 +5,8 @@
 
 import { Branch, operationOf, type Result, type Waitable } from "./branch.ts";
 import { checkInteger, show } from "./check.ts";
-import { codes, parked } from "./code.ts";
+import { parked } from "./code.ts";
+import { errnos } from "./error.ts";
 import { Operation, reportFailure } from "./operation.ts";
 import { tellNow } from "./scheduler.ts";
 import type { Wait } from "./wait.ts";
@@ -88,7 +89,7 @@ class Gather {
       if (branch.takeBack(this.#reason)) this.#running.delete(branch);
     }
     if (this.#beginning || this.begin() === parked) return;
-    tellNow(this.#outer, this.cancelled && this.errors.length === 0 && this.won === undefined ? codes.canceled : 0);
+    tellNow(this.#outer, this.cancelled && this.errors.length === 0 && this.won === undefined ? errnos.ECANCELED : 0);
   }
 
   get #isDecided(): boolean {

@@ -3,7 +3,7 @@
 
 import { show } from "./check.ts";
 import { codes, parked } from "./code.ts";
-import { closedError, ioError } from "./error.ts";
+import { closedError, errnos, ioError } from "./error.ts";
 import { env, lastErrno, library } from "./native/env.ts";
 import { Operation, tokenOf } from "./operation.ts";
 import { poke, state } from "./scheduler.ts";
@@ -124,7 +124,7 @@ class NotificationWait extends Operation<void> {
   }
 
   override finish(status: number): void {
-    if (status === codes.canceled || status === codes.badHandle) throw closedError("wait", "notification");
+    if (status === errnos.ECANCELED || status === codes.badHandle) throw closedError("wait", "notification");
     if (status < 0) throw ioError(status, "wait");
   }
 

@@ -11,8 +11,8 @@
 //   `takeBack` may come at any time after `begin`. After one that answered false, `forget` comes in place of `finish` when the
 //   operation was cancelled, and `giveBack` when it has a result that nobody wants.
 
-import { codes, parked } from "./code.ts";
-import { Cancelled, MisuseError } from "./error.ts";
+import { parked } from "./code.ts";
+import { Cancelled, errnos, MisuseError } from "./error.ts";
 import { acquire, env, library } from "./native/env.ts";
 import { awaiting } from "./promise.ts";
 import { poke, type Running, ready, state, turns } from "./scheduler.ts";
@@ -61,7 +61,7 @@ export abstract class Operation<T> implements PromiseLike<T> {
 
   /** After a `takeBack` that gave false: whether the operation ended because of it, and not with a result. */
   wasCancelled(status: number, _wait: Wait): boolean {
-    return status === codes.canceled;
+    return status === errnos.ECANCELED;
   }
 
   /** It was cancelled: lets go of what is kept for `wait`, as `finish` does. */

@@ -227,7 +227,7 @@ class ProcessWait extends Operation<ExitStatus> {
   }
 
   override finish(status: number): ExitStatus {
-    if (status < 0) throw ioError(status === codes.badHandle ? codes.canceled : status, "wait");
+    if (status < 0) throw ioError(status === codes.badHandle ? errnos.ECANCELED : status, "wait");
     if (status === unknownEnd) return { code: null, signal: null };
     if (status < signalBase) return { code: status, signal: null };
     return { code: null, signal: signalNames.get(status - signalBase) ?? (`SIG${status - signalBase}` as Signal) };

@@ -4,9 +4,9 @@
 // cancels all other members; collect, it does not. A scope has ended when its last member has; nothing can be spawned in it then.
 
 import { checkFunction, checkString, show } from "./check.ts";
-import { codes, parked } from "./code.ts";
+import { parked } from "./code.ts";
 import { checkSignal, type FrameOptions, launch, type xasync } from "./coroutine.ts";
-import { Cancelled, MisuseError } from "./error.ts";
+import { Cancelled, errnos, MisuseError } from "./error.ts";
 import type { Coroutine, Frame } from "./frame.ts";
 import { Operation, reportFailure } from "./operation.ts";
 import { ready } from "./scheduler.ts";
@@ -257,7 +257,7 @@ class Scoped<T> extends Operation<T> {
   }
 
   override advance(status: number, _value: number, wait: Wait): number {
-    return this.wasCancelled(status, wait) ? codes.canceled : status;
+    return this.wasCancelled(status, wait) ? errnos.ECANCELED : status;
   }
 
   override wasCancelled(_status: number, wait: Wait): boolean {

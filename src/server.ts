@@ -1,9 +1,9 @@
 // Server: what connections are accepted from, and the accepting.
 
-import { codes, parked } from "./code.ts";
+import { parked } from "./code.ts";
 import type { Duplex } from "./duplex.ts";
 import { Endpoint, EndpointOperation } from "./endpoint.ts";
-import type { IoError } from "./error.ts";
+import { errnos, type IoError } from "./error.ts";
 import { env, library } from "./native/env.ts";
 import { interrupt, type Operation, tokenOf } from "./operation.ts";
 import { sleep } from "./sleep.ts";
@@ -86,7 +86,7 @@ class Accept<C extends Duplex> extends EndpointOperation<C> {
 
   override advance(status: number, _value: number, wait: Wait): number {
     // What was put back while it waited is its own now.
-    return status === codes.canceled && this.poll(wait) === 0 ? 0 : status;
+    return status === errnos.ECANCELED && this.poll(wait) === 0 ? 0 : status;
   }
 
   override giveBack(status: number, value: number, wait: Wait): void {

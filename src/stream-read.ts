@@ -4,7 +4,7 @@
 import { show } from "./check.ts";
 import { changed, codes, cutShort, tooLong } from "./code.ts";
 import { type Endpoint, EndpointOperation } from "./endpoint.ts";
-import { UnexpectedEnd } from "./error.ts";
+import { errnos, UnexpectedEnd } from "./error.ts";
 import { env, library } from "./native/env.ts";
 import { interrupt, tokenOf } from "./operation.ts";
 import type { Wait } from "./wait.ts";
@@ -43,7 +43,7 @@ abstract class StreamRead<T> extends EndpointOperation<T> {
     const { returnedBytes, handle } = this.endpoint;
     if (returnedBytes.length === 0) return false;
     for (const bytes of returnedBytes.splice(0)) library.zc_tcp_untake(env, handle, bytes, bytes.byteLength);
-    return handle !== 0 && (status >= 0 || status === codes.canceled);
+    return handle !== 0 && (status >= 0 || status === errnos.ECANCELED);
   }
 
   override get syscall(): string {

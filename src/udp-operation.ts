@@ -79,7 +79,7 @@ abstract class UdpOperation<T> extends Operation<T> {
   }
 
   protected error(status: number, target?: Target): Error {
-    const isClosed = status === codes.badHandle || (status === codes.canceled && this.socket.closed);
+    const isClosed = status === codes.badHandle || (status === errnos.ECANCELED && this.socket.closed);
     if (isClosed) return closedError(this.syscall, "socket");
     if (status === codes.busy) return new Error(`cannot ${this.what}: a native body does so already`);
     return ioError(status, this.syscall, target === undefined ? {} : { address: target.host, port: target.port });
@@ -118,7 +118,8 @@ abstract class Reading<T> extends UdpOperation<T> {
 
   override advance(status: number, value: number, wait: Wait): number {
     // What was put back while it waited is its own now.
-    if ((status !== 0 && status !== codes.canceled) || this.socket.traffic.arrived.length === 0) return super.advance(status, value, wait);
+    if ((status !== 0 && status !== errnos.ECANCELED) || this.socket.traffic.arrived.length === 0)
+      return super.advance(status, value, wait);
     this.takeArrived(wait);
     return done;
   }
@@ -319,7 +320,7 @@ abstract class Writing extends UdpOperation<void> {
     const { traffic } = this.socket;
     if (traffic.turn !== wait) return super.advance(status, value, wait);
     traffic.turn = undefined;
-    return traffic.turnIsOver ? codes.canceled : this.start(wait);
+    return traffic.turnIsOver ? errnos.ECANCELED : this.start(wait);
   }
 
   override finish(status: number, _value: number, wait: Wait): void {

@@ -1,7 +1,5 @@
-//! Result codes of the C ABI. A call answers with a result >= 0, a negative errno (-1 to -4095), or one of these.
+//! Result codes of the C ABI. A call answers with a result >= 0, a negative errno (-1 to -4095, by the system's own numbers), or one of these.
 
-/// The operation was cancelled, or its socket closed: ECANCELED.
-pub const canceled: i32 = @import("sys.zig").negative(.CANCELED);
 /// The operation waits; a ring entry with its token will follow.
 pub const parked: i32 = @import("io/tcp.zig").parked;
 /// The handle names nothing that is open in this Env.

@@ -71,7 +71,7 @@ fn header(w: *std.Io.Writer) !void {
         \\ *
         \\ * A body is a function of type zc_body. TypeScript starts it with xasync(symbol, [numbers...]); it runs on a stack of its own
         \\ * and may suspend anywhere in its calls. `frame` is valid inside the body only. Functions give 0 or more, or a negative
-        \\ * errno; -ECANCELED (-125) after a cancel, when the body should clean up and return.
+        \\ * errno; -ECANCELED after a cancel, when the body should clean up and return.
         \\ *
         \\ *     ZC_COROUTINE(sum) {
         \\ *       double total = 0, value;
@@ -133,7 +133,7 @@ const docs = .{
     .udp_read = "Waits for a datagram and gives how many bytes of it fitted, 0 for an empty one. *from (unless null) is about it.",
     .udp_write = "Sends len bytes as one datagram to where *to says, as a read left it; null: where the socket is connected to.",
     .notification_wait = "Waits until it is notified. notification: an argument that was an AsyncNotification of this thread.",
-    .notify = "From any thread, also outside of bodies and in signal handlers; never waits. 0, or -EBADF (-9) when it names nothing open (any more).",
+    .notify = "From any thread, also outside of bodies and in signal handlers; never waits. 0, or -EBADF when it names nothing open (any more).",
 };
 const names = .{
     .arg = .{ "frame", "index" },

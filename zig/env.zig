@@ -191,7 +191,7 @@ pub const Env = struct {
 };
 
 test "an Env comes and goes on each backend, also when memory runs out on the way" {
-    for ([_]loop.Backend{ .io_uring, .epoll }) |backend| {
+    for (loop.backends) |backend| {
         var fail_index: usize = 0;
         while (true) : (fail_index += 1) {
             var failing = std.testing.FailingAllocator.init(std.testing.allocator, .{ .fail_index = fail_index });
@@ -230,7 +230,7 @@ test "room that cannot be had changes nothing" {
 }
 
 test "an Env with more reads in flight than the ring holds ends at once" {
-    for ([_]loop.Backend{ .io_uring, .epoll }) |backend| {
+    for (loop.backends) |backend| {
         for ([_]bool{ false, true }) |ticked| {
             const openDescriptors = @import("io/tcp_test.zig").openDescriptors;
             const descriptors = openDescriptors();
@@ -241,7 +241,7 @@ test "an Env with more reads in flight than the ring holds ends at once" {
             var peers: [700]sys.fd_t = undefined;
             for (&peers, 0..) |*peer, i| {
                 var pair: [2]sys.fd_t = undefined;
-                try std.testing.expectEqual(0, std.os.linux.socketpair(std.os.linux.AF.UNIX, std.os.linux.SOCK.STREAM | std.os.linux.SOCK.NONBLOCK, 0, &pair));
+                try std.testing.expectEqual(0, sys.socketPair(sys.c.SOCK.STREAM, &pair));
                 peer.* = pair[1];
                 const socket = env.sockets.get(env.adoptSocket(pair[0])).?;
                 const s = env.slots.claim(@intCast(i)).?;

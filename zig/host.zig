@@ -1,30 +1,23 @@
 //! Host: what the shared library needs of the process it is loaded into: a thread-exit hook that ends an Env whose thread
 //! ended without doing so (a terminated Worker), and the wake of a parked guest.
 //!
-//! A parked io_uring Env signals its eventfd by itself. A parked epoll Env has one thread that sleeps on the epoll descriptor
-//! and writes the eventfd; it holds descriptors and this file's atomics, never anything of the VM.
-//!
-//! The library is free of libc so that one file serves glibc and musl; threads are therefore made by the host's own
-//! pthread functions, found when the library is loaded. (Zig's own thread start would run without the host's thread-local area.)
+//! A parked io_uring Env signals its eventfd by itself. For an Env of another kind one thread sleeps on the loop's descriptor
+//! and signals the event; it holds descriptors and this file's atomics, never anything of the VM.
 
 const std = @import("std");
 const assert = std.debug.assert;
 const Env = @import("env.zig").Env;
 const loop = @import("loop.zig");
 const sys = @import("sys.zig");
+const threads = @import("thread.zig");
 
 const allocator = std.heap.smp_allocator;
-
-const pthread_t = usize;
-extern fn pthread_create(thread: *pthread_t, attr: ?*const anyopaque, start: *const fn (?*anyopaque) callconv(.c) ?*anyopaque, arg: ?*anyopaque) callconv(.c) c_int;
-extern fn pthread_join(thread: pthread_t, result: ?*?*anyopaque) callconv(.c) c_int;
-extern fn pthread_key_create(key: *c_uint, destructor: *const fn (?*anyopaque) callconv(.c) void) callconv(.c) c_int;
-extern fn pthread_setspecific(key: c_uint, value: ?*const anyopaque) callconv(.c) c_int;
 
 /// An Env and what ties it to its thread.
 pub const Thread = struct {
     env: *Env,
-    wake_fd: sys.fd_t = -1,
+    /// Signalled when a parked Env has work.
+    wake: ?sys.Event = null,
     waker: ?*Waker = null,
     next: ?*Thread = null,
 
@@ -32,12 +25,12 @@ pub const Thread = struct {
     threadlocal var newest: ?*Thread = null;
 
     pub fn create(backend: ?loop.Backend) !*Thread {
-        const key = try exitKey();
+        try Ending.prepare();
         const thread = try allocator.create(Thread);
         errdefer allocator.destroy(thread);
         thread.* = .{ .env = try Env.create(allocator, backend), .next = newest };
         newest = thread;
-        _ = pthread_setspecific(key, thread);
+        Ending.set(thread);
         return thread;
     }
 
@@ -54,19 +47,21 @@ pub const Thread = struct {
             link.* = thread.next;
             break;
         }
-        _ = pthread_setspecific(exit_key.?, newest);
+        Ending.set(newest);
         thread.free();
     }
 
     fn free(thread: *Thread) void {
         if (thread.waker) |waker| waker.destroy();
         thread.env.destroy();
-        if (thread.wake_fd >= 0) sys.close(thread.wake_fd);
+        if (thread.wake) |event| event.close();
         allocator.destroy(thread);
     }
 
+    const Ending = threads.Ending(onExit);
+
     /// Runs as the thread ends, after the VM is gone.
-    fn onExit(value: ?*anyopaque) callconv(.c) void {
+    fn onExit(value: *anyopaque) void {
         var at: ?*Thread = @ptrCast(@alignCast(value));
         newest = null;
         while (at) |thread| {
@@ -76,39 +71,42 @@ pub const Thread = struct {
     }
 
     pub fn wakeFd(thread: *Thread) i32 {
-        if (thread.wake_fd >= 0) return thread.wake_fd;
-        const fd = sys.eventfd();
-        if (fd < 0) return fd;
-        const rc = thread.connectWake(fd);
+        if (thread.wake) |event| return event.fd;
+        var event: sys.Event = undefined;
+        const opened = event.open();
+        if (opened < 0) return opened;
+        const rc = thread.connectWake(event);
         if (rc < 0) {
-            sys.close(fd);
+            event.close();
             return rc;
         }
-        thread.wake_fd = fd;
-        return fd;
+        thread.wake = event;
+        return event.fd;
     }
 
-    fn connectWake(thread: *Thread, fd: sys.fd_t) i32 {
+    fn connectWake(thread: *Thread, event: sys.Event) i32 {
         switch (thread.env.loop.impl) {
-            .io_uring => |*ring| ring.registerWake(fd) catch return sys.negative(.NOMEM),
-            .epoll => |*epoll| thread.waker = Waker.create(epoll.loop.fd, fd) catch return sys.negative(.AGAIN),
+            inline else => |*impl, tag| if (tag == .io_uring) {
+                impl.registerWake(event.fd) catch return sys.negative(.NOMEM);
+            } else {
+                thread.waker = Waker.create(impl.descriptor(), event) catch return sys.negative(.AGAIN);
+            },
         }
         return 0;
     }
 
     pub fn park(thread: *Thread) i32 {
-        assert(thread.wake_fd >= 0);
+        assert(thread.wake != null);
         const env = thread.env;
         switch (env.loop.impl) {
-            .io_uring => |*ring| {
+            inline else => |*ring, tag| if (tag == .io_uring) {
                 ring.setWake(true);
                 env.tick(false) catch return sys.negative(.NOMEM);
                 // A body that ran at the end of the tick may have set an earlier one; then there is something to submit.
                 if (env.timers.earliest()) |deadline| env.loop.armTimer(deadline);
                 if (!env.hasWork() and !ring.hasWork()) return 0;
                 ring.setWake(false);
-            },
-            .epoll => {
+            } else {
                 env.tick(false) catch return sys.negative(.NOMEM);
                 if (!env.hasWork()) {
                     thread.waker.?.park(env.timers.earliest());
@@ -121,25 +119,11 @@ pub const Thread = struct {
 
     pub fn unpark(thread: *Thread) void {
         switch (thread.env.loop.impl) {
-            .io_uring => |*ring| ring.setWake(false),
-            .epoll => thread.waker.?.unpark(),
+            inline else => |*ring, tag| if (tag == .io_uring) ring.setWake(false) else thread.waker.?.unpark(),
         }
-        sys.eventfdClear(thread.wake_fd);
+        thread.wake.?.clear();
     }
 };
-
-var exit_key: ?c_uint = null;
-var exit_key_lock: std.atomic.Value(bool) = .init(false);
-
-fn exitKey() error{SystemResources}!c_uint {
-    while (exit_key_lock.swap(true, .acquire)) std.atomic.spinLoopHint();
-    defer exit_key_lock.store(false, .release);
-    if (exit_key) |key| return key;
-    var key: c_uint = undefined;
-    if (pthread_key_create(&key, Thread.onExit) != 0) return error.SystemResources;
-    exit_key = key;
-    return key;
-}
 
 const testing = std.testing;
 
@@ -150,7 +134,7 @@ test "a parked Env wakes for a timer that a body has set in the very tick that p
             return @floatFromInt(frame.sleepBody(1e9) + frame.sleepBody(1));
         }
     };
-    for ([_]loop.Backend{ .io_uring, .epoll }) |backend| {
+    for (loop.backends) |backend| {
         const thread = Thread.create(backend) catch |err| switch (err) {
             error.Unavailable => continue,
             else => return err,
@@ -176,37 +160,36 @@ test "a parked Env wakes for a timer that a body has set in the very tick that p
     }
 }
 
-/// The thread of a parked epoll Env.
+/// The thread of a parked Env whose backend wakes nobody.
 ///
 /// `idle -> parked -> idle`, `stopping` from either. Only the owner parks; whoever of owner and waker takes `parked` back
-/// to `idle` ends the park, so the eventfd is signalled at most once per park.
+/// to `idle` ends the park, so the event is signalled at most once per park.
 const Waker = struct {
-    epoll_fd: sys.fd_t,
-    wake_fd: sys.fd_t,
-    control_fd: sys.fd_t,
+    loop_fd: sys.fd_t,
+    wake: sys.Event,
+    control: sys.Event,
     state: std.atomic.Value(State) = .init(.idle),
     deadline: std.atomic.Value(u64) = .init(no_deadline),
-    handle: pthread_t = 0,
+    handle: threads.Handle = undefined,
 
     const State = enum(u8) { idle, parked, stopping };
     const no_deadline = std.math.maxInt(u64);
 
-    fn create(epoll_fd: sys.fd_t, wake_fd: sys.fd_t) !*Waker {
+    fn create(loop_fd: sys.fd_t, wake: sys.Event) !*Waker {
         const waker = try allocator.create(Waker);
         errdefer allocator.destroy(waker);
-        const control_fd = sys.eventfd();
-        if (control_fd < 0) return error.SystemResources;
-        errdefer sys.close(control_fd);
-        waker.* = .{ .epoll_fd = epoll_fd, .wake_fd = wake_fd, .control_fd = control_fd };
-        if (pthread_create(&waker.handle, null, main, waker) != 0) return error.SystemResources;
+        waker.* = .{ .loop_fd = loop_fd, .wake = wake, .control = undefined };
+        if (waker.control.open() < 0) return error.SystemResources;
+        errdefer waker.control.close();
+        waker.handle = try threads.start(main, waker);
         return waker;
     }
 
     fn destroy(waker: *Waker) void {
         waker.state.store(.stopping, .seq_cst);
-        sys.eventfdSignal(waker.control_fd);
-        _ = pthread_join(waker.handle, null);
-        sys.close(waker.control_fd);
+        waker.control.signal();
+        threads.join(waker.handle);
+        waker.control.close();
         allocator.destroy(waker);
     }
 
@@ -214,11 +197,11 @@ const Waker = struct {
         assert(waker.state.load(.seq_cst) == .idle);
         waker.deadline.store(deadline orelse no_deadline, .seq_cst);
         waker.state.store(.parked, .seq_cst);
-        sys.eventfdSignal(waker.control_fd);
+        waker.control.signal();
     }
 
     fn unpark(waker: *Waker) void {
-        if (waker.state.cmpxchgStrong(.parked, .idle, .seq_cst, .seq_cst) == null) sys.eventfdSignal(waker.control_fd);
+        if (waker.state.cmpxchgStrong(.parked, .idle, .seq_cst, .seq_cst) == null) waker.control.signal();
     }
 
     fn main(arg: ?*anyopaque) callconv(.c) ?*anyopaque {
@@ -226,12 +209,12 @@ const Waker = struct {
         while (true) switch (waker.state.load(.seq_cst)) {
             .stopping => return null,
             .idle => {
-                sys.pollReadable(&.{waker.control_fd}, -1);
-                sys.eventfdClear(waker.control_fd);
+                sys.pollReadable(&.{waker.control.fd}, -1);
+                waker.control.clear();
             },
             .parked => {
-                sys.eventfdClear(waker.control_fd);
-                sys.pollReadable(&.{ waker.epoll_fd, waker.control_fd }, waker.timeout());
+                waker.control.clear();
+                sys.pollReadable(&.{ waker.loop_fd, waker.control.fd }, waker.timeout());
                 waker.signalIfDue();
             },
         };
@@ -243,8 +226,8 @@ const Waker = struct {
     }
 
     fn signalIfDue(waker: *Waker) void {
-        const due = waker.timeout() == 0 or sys.isReadable(waker.epoll_fd);
+        const due = waker.timeout() == 0 or sys.isReadable(waker.loop_fd);
         if (!due) return;
-        if (waker.state.cmpxchgStrong(.parked, .idle, .seq_cst, .seq_cst) == null) sys.eventfdSignal(waker.wake_fd);
+        if (waker.state.cmpxchgStrong(.parked, .idle, .seq_cst, .seq_cst) == null) waker.wake.signal();
     }
 };

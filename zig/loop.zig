@@ -1,5 +1,5 @@
-//! Loop: the one place where the core meets the kernel's events, over libxev. It chooses io_uring, or epoll where io_uring is
-//! refused, and gives both the same face: start an op, cancel it, arm one timer, tick.
+//! Loop: the one place where the core meets the kernel's events, over libxev. It chooses the system's best backend, which on Linux is
+//! io_uring, or epoll where io_uring is refused, and gives all the same face: start an op, cancel it, arm one timer, tick.
 //!
 //! Rules every backend keeps:
 //!  * `tick` only collects; an op's owner is told by `deliver`, after the tick, so owners may close, cancel and start
@@ -8,19 +8,31 @@
 //!  * A cancelled op may still end with a result.
 
 const std = @import("std");
+const builtin = @import("builtin");
 const assert = std.debug.assert;
 const sys = @import("sys.zig");
 const Op = @import("io/op.zig").Op;
-const Epoll = @import("io/epoll.zig").Epoll;
-const IoUring = @import("io/io_uring.zig").IoUring;
 const Job = @import("io/pool.zig").Job;
 const Port = @import("io/pool.zig").Port;
-pub const Watch = @import("io/epoll.zig").Watch;
+const Readiness = @import("io/readiness.zig").Readiness;
+pub const Watch = @import("io/readiness.zig").Watch;
 
-pub const Backend = enum(u8) { io_uring, epoll };
+/// By the numbers of the C ABI, less 1.
+pub const Backend = enum(u8) { io_uring, epoll, kqueue, iocp };
+
+/// The backends that this system has, the best first.
+pub const backends: []const Backend = switch (builtin.os.tag) {
+    .linux => &.{ .io_uring, .epoll },
+    else => unreachable,
+};
+
+const Impl = switch (builtin.os.tag) {
+    .linux => union(enum) { io_uring: @import("io/io_uring.zig").IoUring, epoll: Readiness },
+    else => unreachable,
+};
 
 pub const Loop = struct {
-    impl: union(Backend) { io_uring: IoUring, epoll: Epoll },
+    impl: Impl,
     finished: Op.Queue = .{},
     /// Ops started and not yet delivered.
     in_flight: u32 = 0,
@@ -29,15 +41,20 @@ pub const Loop = struct {
 
     pub const Error = error{ Unavailable, SystemResources };
 
-    /// `backend` null: io_uring where it can be had, otherwise epoll. The loop must not be moved once it has ticked.
-    pub fn init(backend: ?Backend) Error!Loop {
-        if (backend == .epoll) return .{ .impl = .{ .epoll = try Epoll.init() } };
-        const ring = IoUring.init() catch |err| {
-            // Also when only the memory for its rings is refused: epoll needs none of that kind.
-            if (backend == null) return .{ .impl = .{ .epoll = try Epoll.init() } };
-            return err;
-        };
-        return .{ .impl = .{ .io_uring = ring } };
+    /// `wanted` null: the first that can be had. The loop must not be moved once it has ticked.
+    pub fn init(wanted: ?Backend) Error!Loop {
+        inline for (backends, 1..) |one, count| {
+            if (wanted == null or wanted == one) {
+                const name = @tagName(one);
+                if (@FieldType(Impl, name).init()) |impl| {
+                    return .{ .impl = @unionInit(Impl, name, impl) };
+                } else |err| {
+                    // Also when only memory is refused: the next one may need none of that kind.
+                    if (wanted != null or count == backends.len) return err;
+                }
+            }
+        }
+        return error.Unavailable;
     }
 
     pub fn deinit(self: *Loop) void {
@@ -48,22 +65,28 @@ pub const Loop = struct {
         self.* = undefined;
     }
 
-    /// Whether descriptors must be non-blocking: epoll calls them itself.
+    pub fn backend(self: *const Loop) Backend {
+        return switch (self.impl) {
+            inline else => |_, tag| @field(Backend, @tagName(tag)),
+        };
+    }
+
+    /// Whether descriptors must be non-blocking: all but rings call them themselves.
     pub inline fn wantsNonblocking(self: *const Loop) bool {
-        return self.impl == .epoll;
+        return switch (self.impl) {
+            inline else => |*impl| @TypeOf(impl.*).tries_first,
+        };
     }
 
     pub fn watch(self: *Loop, w: *Watch, fd: sys.fd_t) void {
         switch (self.impl) {
-            .io_uring => {},
-            .epoll => |*epoll| epoll.watch(w, fd),
+            inline else => |*impl| impl.watch(w, fd),
         }
     }
 
     pub fn unwatch(self: *Loop, w: *Watch, fd: sys.fd_t) void {
         switch (self.impl) {
-            .io_uring => {},
-            .epoll => |*epoll| epoll.unwatch(w, fd),
+            inline else => |*impl| impl.unwatch(w, fd),
         }
     }
 
@@ -72,7 +95,7 @@ pub const Loop = struct {
     pub fn start(self: *Loop, op: *Op, w: *const Watch) ?i32 {
         assert(op.state == .idle);
         op.cancelled = false;
-        if (self.impl == .epoll) {
+        if (self.wantsNonblocking()) {
             const result = op.attempt();
             if (result != sys.negative(.AGAIN)) return result;
         }
@@ -87,11 +110,14 @@ pub const Loop = struct {
         op.state = .in_flight;
         op.cancelled = false;
         self.in_flight += 1;
-        switch (self.impl) {
-            .io_uring => |*ring| ring.submit(op, &self.finished),
-            .epoll => {},
-        }
+        self.submit(op);
         return null;
+    }
+
+    fn submit(self: *Loop, op: *Op) void {
+        switch (self.impl) {
+            inline else => |*impl| impl.submit(op, &self.finished),
+        }
     }
 
     /// Starts an idle job whose call is set: by the ring where it can, else by a thread of the pool. Its `doneFn` is called after a
@@ -102,8 +128,10 @@ pub const Loop = struct {
         op.state = .in_flight;
         op.cancelled = false;
         self.in_flight += 1;
-        op.kind = if (self.impl == .io_uring) ringKind(job) else .job;
-        if (op.kind != .job) return self.impl.io_uring.submit(op, &self.finished);
+        op.kind = switch (self.impl) {
+            inline else => |*impl| @TypeOf(impl.*).kindOf(job),
+        };
+        if (op.kind != .job) return self.submit(op);
         const refused = if (Port.of(self, allocator)) |port| port.submit(job) else |err| switch (err) {
             error.OutOfMemory => sys.negative(.NOMEM),
             error.ProcessFdQuotaExceeded => sys.negative(.MFILE),
@@ -114,24 +142,6 @@ pub const Loop = struct {
         self.finished.push(op);
     }
 
-    /// Of a job on a ring. A stream's descriptor, which does not block, is only waited for: a ring that writes would do so on the thread that
-    /// ticks, where SIGPIPE may end the process.
-    fn ringKind(job: *Job) Op.Kind {
-        const op = &job.op;
-        if (job.is_stream) switch (job.call) {
-            .read => |c| {
-                op.fd, op.buffer, op.way = .{ c.fd, c.bytes, .nonblocking };
-                return .read;
-            },
-            .write => |c| {
-                op.fd, op.buffer, op.way = .{ c.fd, @constCast(c.bytes), .nonblocking };
-                return .write;
-            },
-            else => {},
-        };
-        return if (job.call.hasEntry()) .entry else .job;
-    }
-
     /// Ends an op early. It still ends through `doneFn`: with -ECANCELED, or with a result that was already under way.
     pub fn cancel(self: *Loop, op: *Op) void {
         if (op.state == .idle) return;
@@ -140,20 +150,14 @@ pub const Loop = struct {
         op.state = .cancelling;
         if (op.kind == .job) return Job.of(op).cancel();
         switch (self.impl) {
-            .io_uring => |*ring| ring.cancel(op, &self.finished),
-            .epoll => {
-                op.result = sys.negative(.CANCELED);
-                op.state = .finished;
-                self.finished.push(op);
-            },
+            inline else => |*impl| impl.cancel(op, &self.finished),
         }
     }
 
     /// The loop wakes at `deadline` (monotonic nanoseconds), or earlier.
     pub fn armTimer(self: *Loop, deadline: u64) void {
         switch (self.impl) {
-            .io_uring => |*ring| ring.armTimer(deadline, &self.finished),
-            .epoll => |*epoll| epoll.armTimer(deadline),
+            inline else => |*impl| impl.armTimer(deadline, &self.finished),
         }
     }
 
@@ -178,20 +182,23 @@ pub const Loop = struct {
         }
     }
 
-    /// Where the ring only waited for a descriptor to be ready, the call is made here. True: somebody else was faster, and it waits
+    /// Where the backend only waited for a descriptor to be ready, the call is made here. True: somebody else was faster, and it waits
     /// again.
     fn goesOn(self: *Loop, op: *Op) bool {
-        if (self.impl != .io_uring or (op.kind != .read and op.kind != .write) or op.result < 0) return false;
+        const leaves_call = switch (self.impl) {
+            inline else => |*impl| @TypeOf(impl.*).leavesCall(op),
+        };
+        if (!leaves_call or op.result < 0) return false;
         op.result = if (op.cancelled) sys.negative(.CANCELED) else op.attempt();
         if (op.result != sys.negative(.AGAIN)) return false;
         op.state = .in_flight;
-        self.impl.io_uring.submit(op, &self.finished);
+        self.submit(op);
         return true;
     }
 };
 
 test "a loop without anything to do ticks and ends" {
-    for ([_]Backend{ .io_uring, .epoll }) |backend| {
+    for (backends) |backend| {
         var loop = Loop.init(backend) catch |err| switch (err) {
             error.Unavailable => continue,
             else => return err,
@@ -204,7 +211,7 @@ test "a loop without anything to do ticks and ends" {
 }
 
 test "the timer wakes a waiting tick, not early, and moves forward" {
-    for ([_]Backend{ .io_uring, .epoll }) |backend| {
+    for (backends) |backend| {
         var loop = Loop.init(backend) catch |err| switch (err) {
             error.Unavailable => continue,
             else => return err,
@@ -228,14 +235,16 @@ test "a descriptor that can be read wakes who waits for that; cancelled, the wai
             w.ended += 1;
         }
     };
-    for ([_]Backend{ .io_uring, .epoll }) |backend| {
+    for (backends) |backend| {
         var loop = Loop.init(backend) catch |err| switch (err) {
             error.Unavailable => continue,
             else => return err,
         };
         defer loop.deinit();
-        const fd = sys.eventfd();
-        defer sys.close(fd);
+        var event: sys.Event = undefined;
+        try std.testing.expectEqual(0, event.open());
+        defer event.close();
+        const fd = event.fd;
         var waiting: Waiting = .{ .op = .{ .kind = .readable, .fd = fd, .doneFn = Waiting.done } };
         var watch: Watch = .{ .ops = .{ &waiting.op, &waiting.op } };
         loop.watch(&watch, fd);
@@ -243,19 +252,19 @@ test "a descriptor that can be read wakes who waits for that; cancelled, the wai
         for ([_]i32{ 0, sys.negative(.CANCELED) }, 1..) |result, round| {
             try std.testing.expectEqual(null, loop.start(&waiting.op, &watch));
             try loop.tick(false);
-            if (result == 0) sys.eventfdSignal(fd) else loop.cancel(&waiting.op);
+            if (result == 0) event.signal() else loop.cancel(&waiting.op);
             while (waiting.ended < round) {
                 try loop.tick(true);
                 loop.deliver();
             }
             try std.testing.expectEqual(result, waiting.op.result);
-            sys.eventfdClear(fd);
+            event.clear();
         }
     }
 }
 
 test "a deadline at the end of time is only far away" {
-    for ([_]Backend{ .io_uring, .epoll }) |backend| {
+    for (backends) |backend| {
         var loop = Loop.init(backend) catch |err| switch (err) {
             error.Unavailable => continue,
             else => return err,

@@ -57,7 +57,7 @@ pub const Opened = union(enum) { id: Id, errno: i32 };
 /// A new entry, with its owner as its one user. `key` is whatever only the owner's thread knows as its own.
 pub fn open(owner: *anyopaque, key: usize) Opened {
     var ends: [2]sys.fd_t = undefined;
-    const made = sys.pipe(&ends);
+    const made = sys.pipe(&ends, true);
     if (made < 0) return .{ .errno = made };
     const index = claim() orelse {
         for (ends) |end| sys.close(end);

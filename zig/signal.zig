@@ -12,9 +12,9 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
-const linux = std.os.linux;
 const notice = @import("notice.zig");
 const sys = @import("sys.zig");
+const c = sys.c;
 
 /// Bit `signal - 1`.
 pub const Set = u64;
@@ -31,7 +31,7 @@ const Source = struct {
 const Former = struct {
     handler: std.atomic.Value(usize) = .init(0),
     /// As it was, to be put back. Under `lock`.
-    action: linux.Sigaction = undefined,
+    action: c.Sigaction = undefined,
     /// Sources that want the signal. Under `lock`.
     sources: u32 = 0,
 };
@@ -42,8 +42,12 @@ var formers: [65]Former = @splat(.{});
 /// Taken by those who open and close sources, never by the handler.
 var lock: std.atomic.Value(bool) = .init(false);
 
-/// Those that nobody may handle: the system's own, and the two by which C libraries talk to their threads.
-const unhandled = bitOf(@intFromEnum(linux.SIG.KILL)) | bitOf(@intFromEnum(linux.SIG.STOP)) | bitOf(32) | bitOf(33);
+/// Those that nobody may handle: the system's own, and those by which C libraries talk to their threads.
+const unhandled = unhandled: {
+    var set = bitOf(@intFromEnum(c.SIG.KILL)) | bitOf(@intFromEnum(c.SIG.STOP));
+    for (sys.internal_signals) |internal| set |= bitOf(internal);
+    break :unhandled set;
+};
 
 /// A source that notifies `id`: its index, or a negative errno.
 pub fn open(id: notice.Id, wanted: Set) i32 {
@@ -107,18 +111,18 @@ fn closeLocked(source: *Source) void {
 fn watch(signal: u32) i32 {
     const former = &formers[signal];
     if (former.sources == 0) {
-        var before: linux.Sigaction = undefined;
-        const rc = sys.result(linux.sigaction(@enumFromInt(signal), null, &before));
+        var before: c.Sigaction = undefined;
+        const rc = sys.sigaction(@enumFromInt(signal), null, &before);
         if (rc < 0) return rc;
         if (!isOurs(&before)) {
             former.action = before;
             former.handler.store(@intFromPtr(before.handler.sigaction), .release);
-            const ours: linux.Sigaction = .{
+            const ours: c.Sigaction = .{
                 .handler = .{ .sigaction = handle },
                 .mask = before.mask,
-                .flags = linux.SA.SIGINFO | linux.SA.ONSTACK | linux.SA.RESTART,
+                .flags = c.SA.SIGINFO | c.SA.ONSTACK | c.SA.RESTART,
             };
-            const put = sys.result(linux.sigaction(@enumFromInt(signal), &ours, null));
+            const put = sys.sigaction(@enumFromInt(signal), &ours, null);
             if (put < 0) return put;
         }
     }
@@ -131,16 +135,16 @@ fn unwatch(signal: u32) void {
     assert(former.sources > 0);
     former.sources -= 1;
     if (former.sources > 0) return;
-    var now: linux.Sigaction = undefined;
-    _ = linux.sigaction(@enumFromInt(signal), null, &now);
-    if (isOurs(&now)) _ = linux.sigaction(@enumFromInt(signal), &former.action, null);
+    var now: c.Sigaction = undefined;
+    _ = sys.sigaction(@enumFromInt(signal), null, &now);
+    if (isOurs(&now)) _ = sys.sigaction(@enumFromInt(signal), &former.action, null);
 }
 
-fn isOurs(action: *const linux.Sigaction) bool {
+fn isOurs(action: *const c.Sigaction) bool {
     return action.handler.sigaction == &handle;
 }
 
-fn handle(signal: linux.SIG, info: *const linux.siginfo_t, context: ?*anyopaque) callconv(.c) void {
+fn handle(signal: c.SIG, info: *const c.siginfo_t, context: ?*anyopaque) callconv(.c) void {
     const number: u32 = @intCast(@intFromEnum(signal));
     for (&sources) |*source| if (source.wanted.load(.monotonic) & bitOf(number) != 0) tell(source, number);
     const former = &formers[number];
@@ -148,7 +152,7 @@ fn handle(signal: linux.SIG, info: *const linux.siginfo_t, context: ?*anyopaque)
     // The default, or to be ignored: that somebody waits for it stands in for either.
     if (next <= 1) return;
     // One that takes the number only leaves the rest alone, as with the kernel's own call.
-    const call: *const fn (linux.SIG, *const linux.siginfo_t, ?*anyopaque) callconv(.c) void = @ptrFromInt(next);
+    const call: *const fn (c.SIG, *const c.siginfo_t, ?*anyopaque) callconv(.c) void = @ptrFromInt(next);
     call(signal, info, context);
 }
 
@@ -170,47 +174,43 @@ const testing = std.testing;
 
 var chained: std.atomic.Value(u32) = .init(0);
 
-fn countChained(_: linux.SIG) callconv(.c) void {
+fn countChained(_: c.SIG) callconv(.c) void {
     _ = chained.fetchAdd(1, .monotonic);
 }
 
-fn raise(signal: linux.SIG) void {
-    _ = linux.tkill(linux.gettid(), signal);
-}
-
 test "each source is told, the former handler, too, and it is back in the end" {
-    var before: linux.Sigaction = undefined;
-    const counting: linux.Sigaction = .{ .handler = .{ .handler = countChained }, .mask = linux.sigemptyset(), .flags = 0 };
-    _ = linux.sigaction(.USR2, &counting, &before);
-    defer _ = linux.sigaction(.USR2, &before, null);
+    var before: c.Sigaction = undefined;
+    const counting: c.Sigaction = .{ .handler = .{ .handler = countChained }, .mask = sys.SignalSet.none.set, .flags = 0 };
+    _ = sys.sigaction(.USR2, &counting, &before);
+    defer _ = sys.sigaction(.USR2, &before, null);
     chained.store(0, .monotonic);
     var owner: u8 = 0;
     const ids = [_]notice.Id{ notice.open(&owner, 1).id, notice.open(&owner, 1).id };
-    const usr2 = bitOf(@intFromEnum(linux.SIG.USR2));
-    const winch = bitOf(@intFromEnum(linux.SIG.WINCH));
+    const usr2 = bitOf(@intFromEnum(c.SIG.USR2));
+    const winch = bitOf(@intFromEnum(c.SIG.WINCH));
     const a: u32 = @intCast(open(ids[0], usr2));
     const b: u32 = @intCast(open(ids[1], usr2 | winch));
-    raise(.USR2);
-    raise(.USR2);
-    raise(.WINCH);
+    sys.raise(.USR2);
+    sys.raise(.USR2);
+    sys.raise(.WINCH);
     try testing.expectEqual(2, chained.load(.monotonic));
     try testing.expect(notice.take(ids[0]) and notice.take(ids[1]));
-    try testing.expectEqual(@intFromEnum(linux.SIG.USR2), take(a));
+    try testing.expectEqual(@intFromEnum(c.SIG.USR2), take(a));
     try testing.expectEqual(0, take(a));
-    try testing.expectEqual(@intFromEnum(linux.SIG.USR2), take(b));
+    try testing.expectEqual(@intFromEnum(c.SIG.USR2), take(b));
     // One more is there: another wait is to end.
     try testing.expect(notice.take(ids[1]));
-    try testing.expectEqual(@intFromEnum(linux.SIG.WINCH), take(b));
-    putBack(b, @intFromEnum(linux.SIG.WINCH));
+    try testing.expectEqual(@intFromEnum(c.SIG.WINCH), take(b));
+    putBack(b, @intFromEnum(c.SIG.WINCH));
     try testing.expect(notice.take(ids[1]));
-    try testing.expectEqual(@intFromEnum(linux.SIG.WINCH), take(b));
+    try testing.expectEqual(@intFromEnum(c.SIG.WINCH), take(b));
     close(a);
-    raise(.USR2);
+    sys.raise(.USR2);
     try testing.expectEqual(3, chained.load(.monotonic));
-    try testing.expectEqual(@intFromEnum(linux.SIG.USR2), take(b));
+    try testing.expectEqual(@intFromEnum(c.SIG.USR2), take(b));
     close(b);
-    var now: linux.Sigaction = undefined;
-    _ = linux.sigaction(.USR2, null, &now);
+    var now: c.Sigaction = undefined;
+    _ = sys.sigaction(.USR2, null, &now);
     try testing.expectEqual(&countChained, now.handler.handler.?);
     for (ids) |id| {
         notice.refuse(id);
@@ -223,13 +223,13 @@ test "a signal that cannot be handled, and one source too many, leave all as it 
     const id = notice.open(&owner, 1).id;
     defer notice.release(id);
     defer notice.refuse(id);
-    const usr2 = bitOf(@intFromEnum(linux.SIG.USR2));
+    const usr2 = bitOf(@intFromEnum(c.SIG.USR2));
     for ([_]u6{ 9, 19, 32, 33 }) |signal| try testing.expectEqual(sys.negative(.INVAL), open(id, usr2 | bitOf(signal)));
     for (0..max_sources) |i| try testing.expectEqual(@as(i32, @intCast(i)), open(id, usr2));
     try testing.expectEqual(sys.negative(.MFILE), open(id, usr2));
     for (0..max_sources) |i| close(@intCast(i));
-    var now: linux.Sigaction = undefined;
-    _ = linux.sigaction(.USR2, null, &now);
+    var now: c.Sigaction = undefined;
+    _ = sys.sigaction(.USR2, null, &now);
     try testing.expect(!isOurs(&now));
 }
 
@@ -240,7 +240,7 @@ test "sources come and go while signals rain on other threads" {
         stop: std.atomic.Value(bool) = .init(false),
 
         fn run(s: *@This()) void {
-            while (!s.stop.load(.monotonic)) raise(.WINCH);
+            while (!s.stop.load(.monotonic)) sys.raise(.WINCH);
         }
     };
     var rain: Rain = .{};
@@ -249,7 +249,7 @@ test "sources come and go while signals rain on other threads" {
     var owner: u8 = 0;
     for (0..2000) |_| {
         const id = notice.open(&owner, 1).id;
-        const source: u32 = @intCast(open(id, bitOf(@intFromEnum(linux.SIG.WINCH))));
+        const source: u32 = @intCast(open(id, bitOf(@intFromEnum(c.SIG.WINCH))));
         _ = take(source);
         close(source);
         notice.refuse(id);

@@ -40,10 +40,10 @@ fn ended(outcome: spawn.Outcome) !spawn.Status {
             return error.NotStarted;
         },
     };
-    defer sys.close(child.pidfd);
-    while (!sys.isReadable(child.pidfd)) sys.pollReadable(&.{child.pidfd}, -1);
-    const status = spawn.look(child.pidfd).?;
-    try testing.expectEqual(status, spawn.reap(child.pidfd).?);
+    defer sys.close(child.fd);
+    while (!sys.isReadable(child.fd)) sys.pollReadable(&.{child.fd}, -1);
+    const status = child.look().?;
+    try testing.expectEqual(status, child.reap().?);
     return status;
 }
 
@@ -146,9 +146,9 @@ test "children that nobody waits for any more are reaped with a later start" {
     if (isEmulated()) return error.SkipZigTest;
     const before = openDescriptors();
     const child = shell("exit 3", nothing).child;
-    const pidfd = sys.result(linux.fcntl(child.pidfd, linux.F.DUPFD_CLOEXEC, 0));
+    const pidfd = sys.result(linux.fcntl(child.fd, linux.F.DUPFD_CLOEXEC, 0));
     defer sys.close(pidfd);
-    spawn.adoptOrphan(child.pidfd);
+    spawn.adoptOrphan(child);
     while (!sys.isReadable(pidfd)) sys.pollReadable(&.{pidfd}, -1);
     spawn.reapOrphans();
     try testing.expectEqual(before + 1, openDescriptors());

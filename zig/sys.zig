@@ -1,17 +1,25 @@
 //! System calls as the core needs them: each returns a result >= 0 or a negative errno, so that no error number is lost
-//! on its way to the user. Linux only so far; this file is where another system's calls go. It keeps no state.
+//! on its way to the user. What the systems have in common is here; what one of them has alone, or does its own way, is in sys_linux.zig
+//! and its like, under the same names on each. This file keeps no state.
 
 const std = @import("std");
-const linux = std.os.linux;
+const builtin = @import("builtin");
 
-pub const fd_t = linux.fd_t;
-pub const E = linux.E;
+const os = switch (builtin.os.tag) {
+    .linux => @import("sys_linux.zig"),
+    else => @compileError("no system calls for " ++ @tagName(builtin.os.tag)),
+};
+
+/// Types, constants and calls by the names that they have in C. What a call returns is for `result` or `retry`.
+pub const c = os.c;
+pub const fd_t = c.fd_t;
+pub const E = c.E;
 
 /// An IPv4 or IPv6 socket address.
 pub const Address = extern union {
-    any: linux.sockaddr,
-    in: linux.sockaddr.in,
-    in6: linux.sockaddr.in6,
+    any: c.sockaddr,
+    in: c.sockaddr.in,
+    in6: c.sockaddr.in6,
 
     /// `text` is an address literal, never a host name.
     pub fn parse(text: []const u8, number: u16) error{InvalidAddress}!Address {
@@ -27,99 +35,144 @@ pub const Address = extern union {
         };
     }
 
-    pub fn len(a: *const Address) linux.socklen_t {
-        return if (a.any.family == linux.AF.INET6) @sizeOf(linux.sockaddr.in6) else @sizeOf(linux.sockaddr.in);
+    pub fn len(a: *const Address) c.socklen_t {
+        return if (a.any.family == c.AF.INET6) @sizeOf(c.sockaddr.in6) else @sizeOf(c.sockaddr.in);
     }
 
     pub fn port(a: *const Address) u16 {
-        return std.mem.bigToNative(u16, if (a.any.family == linux.AF.INET6) a.in6.port else a.in.port);
+        return std.mem.bigToNative(u16, if (a.any.family == c.AF.INET6) a.in6.port else a.in.port);
     }
 };
 
-/// What a raw call returned, as a result >= 0 or a negative errno.
-pub fn result(rc: usize) i32 {
-    return @intCast(std.math.clamp(@as(isize, @bitCast(rc)), -4095, std.math.maxInt(i32)));
-}
+/// What a call of `c` returned, as a result >= 0 or a negative errno.
+pub const result = os.result;
 
 pub fn negative(e: E) i32 {
     return -@as(i32, @intCast(@intFromEnum(e)));
 }
 
-pub fn socket(family: u32, nonblocking: bool) i32 {
-    const flags: u32 = linux.SOCK.STREAM | linux.SOCK.CLOEXEC | (if (nonblocking) @as(u32, linux.SOCK.NONBLOCK) else 0);
-    return result(linux.socket(family, flags, linux.IPPROTO.TCP));
+/// Repeats a call that a signal interrupted.
+pub fn retry(comptime call: anytype, args: anytype) i32 {
+    while (true) {
+        const rc = result(@call(.auto, call, args));
+        if (rc != negative(.INTR)) return rc;
+    }
 }
 
+pub const now = @import("clock.zig").now;
+
+// Sockets. All descriptors made here are closed on exec.
+
+/// A TCP socket.
+pub fn socket(family: u32, nonblocking: bool) i32 {
+    return openSocket(family, c.SOCK.STREAM, c.IPPROTO.TCP, nonblocking);
+}
+
+pub const openSocket = os.openSocket;
+
+/// Two Unix sockets of one kind, non-blocking and connected to each other.
+pub const socketPair = os.socketPair;
+
 pub fn bind(fd: fd_t, address: *const Address) i32 {
-    return result(linux.bind(fd, &address.any, address.len()));
+    return result(c.bind(fd, &address.any, address.len()));
 }
 
 pub fn listen(fd: fd_t, backlog: u32) i32 {
-    return result(linux.listen(fd, backlog));
+    return result(c.listen(fd, backlog));
 }
 
 pub fn connect(fd: fd_t, address: *const Address) i32 {
-    return result(linux.connect(fd, address, address.len()));
+    return result(c.connect(fd, &address.any, address.len()));
 }
 
-pub fn accept(fd: fd_t, nonblocking: bool) i32 {
-    const flags: u32 = linux.SOCK.CLOEXEC | (if (nonblocking) @as(u32, linux.SOCK.NONBLOCK) else 0);
-    return retry(linux.accept4, .{ fd, null, null, flags });
-}
+pub const accept = os.accept;
 
 /// Never waits and never raises SIGPIPE.
 pub fn send(fd: fd_t, bytes: []const u8) i32 {
-    return retry(linux.sendto, .{ fd, bytes.ptr, bytes.len, linux.MSG.DONTWAIT | linux.MSG.NOSIGNAL, null, 0 });
+    return retry(c.sendto, .{ fd, bytes.ptr, bytes.len, os.send_flags, null, 0 });
 }
+
+/// The same for a datagram; `to` null: where the socket is connected to.
+pub fn sendTo(fd: fd_t, bytes: []const u8, to: ?*const Address) i32 {
+    const name: ?*const c.sockaddr = if (to) |known| &known.any else null;
+    return retry(c.sendto, .{ fd, bytes.ptr, bytes.len, os.send_flags, name, if (to) |known| known.len() else 0 });
+}
+
+pub const send_flags = os.send_flags;
 
 /// Never waits.
 pub fn recv(fd: fd_t, bytes: []u8) i32 {
-    return retry(linux.recvfrom, .{ fd, bytes.ptr, bytes.len, linux.MSG.DONTWAIT, null, null });
+    return retry(c.recvfrom, .{ fd, bytes.ptr, bytes.len, c.MSG.DONTWAIT, null, null });
 }
 
+pub const receiveFrom = os.receiveFrom;
+
 pub fn shutdown(fd: fd_t, how: i32) i32 {
-    return result(linux.shutdown(fd, how));
+    return result(c.shutdown(fd, how));
 }
 
 pub fn close(fd: fd_t) void {
-    // Not repeated on EINTR: Linux has closed the descriptor by then.
-    _ = linux.close(fd);
+    // Not repeated on EINTR: the descriptor is closed by then.
+    _ = c.close(fd);
 }
 
 pub fn setOption(fd: fd_t, level: i32, name: u32, value: c_int) i32 {
-    return result(linux.setsockopt(fd, level, name, std.mem.asBytes(&value), @sizeOf(c_int)));
+    return setOptionBytes(fd, level, name, std.mem.asBytes(&value));
+}
+
+pub fn setOptionBytes(fd: fd_t, level: i32, name: u32, bytes: []const u8) i32 {
+    return result(c.setsockopt(fd, level, name, bytes.ptr, @intCast(bytes.len)));
+}
+
+/// 0, or a negative errno.
+pub fn getOption(fd: fd_t, level: i32, name: u32, out: []u8) i32 {
+    var size: c.socklen_t = @intCast(out.len);
+    return @min(result(c.getsockopt(fd, level, name, out.ptr, &size)), 0);
 }
 
 /// The pending error of a socket (SO_ERROR), which reading clears; 0 when there is none.
 pub fn socketError(fd: fd_t) i32 {
     var value: c_int = 0;
-    var size: linux.socklen_t = @sizeOf(c_int);
-    const rc = result(linux.getsockopt(fd, linux.SOL.SOCKET, linux.SO.ERROR, std.mem.asBytes(&value), &size));
+    const rc = getOption(fd, c.SOL.SOCKET, c.SO.ERROR, std.mem.asBytes(&value));
     return if (rc < 0) rc else -value;
 }
 
 pub fn localAddress(fd: fd_t, address: *Address) i32 {
-    var size: linux.socklen_t = @sizeOf(Address);
-    return result(linux.getsockname(fd, &address.any, &size));
+    var size: c.socklen_t = @sizeOf(Address);
+    return result(c.getsockname(fd, &address.any, &size));
 }
 
 pub fn peerAddress(fd: fd_t, address: *Address) i32 {
-    var size: linux.socklen_t = @sizeOf(Address);
-    return result(linux.getpeername(fd, &address.any, &size));
+    var size: c.socklen_t = @sizeOf(Address);
+    return result(c.getpeername(fd, &address.any, &size));
 }
+
+pub const peerCredentials = os.peerCredentials;
+pub const has_unix_names = os.has_unix_names;
+pub const keep_alive_idle = os.keep_alive_idle;
+pub const ip6_join = os.ip6_join;
+pub const ip6_leave = os.ip6_leave;
+pub const interfaceIndex = os.interfaceIndex;
+
+// Waiting.
 
 /// Whether `fd` can be written (a connect is over) right now.
 pub fn isWritable(fd: fd_t) bool {
-    return isReady(fd, linux.POLL.OUT);
+    return isReady(fd, c.POLL.OUT);
 }
 
 pub fn isReadable(fd: fd_t) bool {
-    return isReady(fd, linux.POLL.IN);
+    return isReady(fd, c.POLL.IN);
 }
 
 fn isReady(fd: fd_t, events: i16) bool {
-    var fds = [_]linux.pollfd{.{ .fd = fd, .events = events, .revents = 0 }};
-    return result(linux.poll(&fds, 1, 0)) > 0;
+    var fds = [_]c.pollfd{.{ .fd = fd, .events = events, .revents = 0 }};
+    return poll(&fds, 0) > 0;
+}
+
+/// How many are ready. `timeout_ms` -1: for ever.
+pub fn poll(fds: []c.pollfd, timeout_ms: i32) i32 {
+    return result(c.poll(fds.ptr, @intCast(fds.len), timeout_ms));
 }
 
 /// The timeout for a poll that is to end at `deadline`: in milliseconds, rounded up; -1, for ever, without one. At most 12 days,
@@ -131,47 +184,93 @@ pub fn millisecondsUntil(deadline: ?u64) i32 {
 
 /// Waits until one of `fds` can be read, or a signal came. `timeout_ms` -1: for ever.
 pub fn pollReadable(fds: []const fd_t, timeout_ms: i32) void {
-    var entries: [4]linux.pollfd = undefined;
-    for (fds, entries[0..fds.len]) |fd, *entry| entry.* = .{ .fd = fd, .events = linux.POLL.IN, .revents = 0 };
-    _ = linux.poll(&entries, @intCast(fds.len), timeout_ms);
+    var entries: [4]c.pollfd = undefined;
+    for (fds, entries[0..fds.len]) |fd, *entry| entry.* = .{ .fd = fd, .events = c.POLL.IN, .revents = 0 };
+    _ = poll(entries[0..fds.len], timeout_ms);
 }
 
-/// A pipe whose ends never wait: first the one to read, then the one to write.
-pub fn pipe(ends: *[2]fd_t) i32 {
-    return result(linux.pipe2(ends, .{ .CLOEXEC = true, .NONBLOCK = true }));
-}
+pub const waitWhile = os.waitWhile;
+pub const wakeOne = os.wakeOne;
+
+// Pipes, and what else makes a descriptor readable.
+
+/// First the end to read, then the one to write.
+pub const pipe = os.pipe;
 
 /// Makes the pipe readable. A full one is.
 pub fn pipeSignal(fd: fd_t) void {
-    _ = linux.write(fd, "!", 1);
+    _ = c.write(fd, "!", 1);
 }
 
 /// Takes at most 64 signals.
 pub fn pipeClear(fd: fd_t) void {
     var bytes: [64]u8 = undefined;
-    _ = linux.read(fd, &bytes, bytes.len);
+    _ = c.read(fd, &bytes, bytes.len);
 }
 
-pub fn eventfd() i32 {
-    return result(linux.eventfd(0, linux.EFD.CLOEXEC | linux.EFD.NONBLOCK));
+/// Its `fd` is readable from `signal` to `clear`, from whatever threads they are called. `open` gives 0 or a negative errno.
+pub const Event = os.Event;
+
+// Files.
+
+pub const Stat = os.Stat;
+
+/// The C ABI's stat. Times are nanoseconds.
+pub const StatValues = extern struct {
+    dev: u64,
+    ino: u64,
+    mode: u64,
+    nlink: u64,
+    uid: u64,
+    gid: u64,
+    rdev: u64,
+    size: u64,
+    blksize: u64,
+    blocks: u64,
+    atime: i64,
+    mtime: i64,
+    ctime: i64,
+    birthtime: i64,
+};
+
+pub const typeOf = os.typeOf;
+pub const typeOfPath = os.typeOfPath;
+pub const sync = os.sync;
+pub const dataSync = os.dataSync;
+pub const readNow = os.readNow;
+pub const writeNow = os.writeNow;
+pub const isTerminal = os.isTerminal;
+pub const openAgain = os.openAgain;
+
+/// The flags of `fd`'s description, or null when there is no such descriptor.
+pub fn flagsOf(fd: fd_t) ?c.O {
+    const flags = result(c.fcntl(fd, c.F.GETFL, @as(usize, 0)));
+    return if (flags < 0) null else @bitCast(@as(u32, @intCast(flags)));
 }
 
-pub fn eventfdSignal(fd: fd_t) void {
-    const one: u64 = 1;
-    _ = linux.write(fd, std.mem.asBytes(&one), 8);
+/// 0 or a negative errno.
+pub fn setFlags(fd: fd_t, flags: c.O) i32 {
+    return @min(result(c.fcntl(fd, c.F.SETFL, @as(usize, @as(u32, @bitCast(flags))))), 0);
 }
 
-pub fn eventfdClear(fd: fd_t) void {
-    var count: u64 = 0;
-    _ = linux.read(fd, std.mem.asBytes(&count), 8);
+/// Another descriptor for the same description, 3 or more; or a negative errno.
+pub fn duplicate(fd: fd_t) i32 {
+    return result(c.fcntl(fd, c.F.DUPFD_CLOEXEC, @as(usize, 3)));
 }
 
-pub const now = @import("clock.zig").now;
+// Signals.
 
-/// Repeats a call that a signal interrupted.
-pub fn retry(comptime call: anytype, args: anytype) i32 {
-    while (true) {
-        const rc = result(@call(.auto, call, args));
-        if (rc != negative(.INTR)) return rc;
-    }
+/// `none`, `all`, `add`, `remove`, `has`.
+pub const SignalSet = os.SignalSet;
+pub const internal_signals = os.internal_signals;
+pub const unblocked_signals = os.unblocked_signals;
+pub const setMask = os.setMask;
+pub const sigaction = os.sigaction;
+pub const raise = os.raise;
+pub const withoutPipeSignal = os.withoutPipeSignal;
+
+/// As Bun has it, unless the program listens to it, or has done so.
+pub fn isPipeSignalIgnored() bool {
+    var action: c.Sigaction = undefined;
+    return sigaction(.PIPE, null, &action) == 0 and action.handler.handler == c.SIG.IGN;
 }

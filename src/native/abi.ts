@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 4067353717;
+export const abiVersion = 3072934298;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -88,7 +88,6 @@ export const symbols = {
 } as const;
 
 export const codes = {
-  canceled: -125,
   parked: -10000,
   badHandle: -10002,
   badToken: -10003,

@@ -6,17 +6,15 @@ const std = @import("std");
 const code = @import("../code.zig");
 const Env = @import("../env.zig").Env;
 const host = @import("../host.zig");
+const loop = @import("../loop.zig");
 const ring = @import("../ring.zig");
 const sys = @import("../sys.zig");
 
 pub const exports = struct {
-    /// A new Env for this thread, or null. `backend`: 0 the best there is, 1 io_uring, 2 epoll. It ends with the thread at the latest.
+    /// A new Env for this thread, or null. `backend`: 0 the best there is, 1 io_uring, 2 epoll, 3 kqueue, 4 iocp. It ends with the thread at the latest.
     pub fn env_create(backend: u32) callconv(.c) ?*Env {
-        const thread = host.Thread.create(switch (backend) {
-            1 => .io_uring,
-            2 => .epoll,
-            else => null,
-        }) catch return null;
+        const wanted = if (backend == 0) null else std.enums.fromInt(loop.Backend, backend - 1) orelse return null;
+        const thread = host.Thread.create(wanted) catch return null;
         return thread.env;
     }
 
@@ -25,12 +23,9 @@ pub const exports = struct {
         host.Thread.of(env).destroy();
     }
 
-    /// 1 io_uring, 2 epoll.
+    /// 1 io_uring, 2 epoll, 3 kqueue, 4 iocp.
     pub fn env_backend(env: *Env) callconv(.c) u32 {
-        return switch (env.loop.impl) {
-            .io_uring => 1,
-            .epoll => 2,
-        };
+        return @intFromEnum(env.loop.backend()) + 1;
     }
 
     /// Start of the shared head and ring; owned by the Env, moved only by `env_reserve`.
@@ -56,18 +51,18 @@ pub const exports = struct {
         return 0;
     }
 
-    /// The descriptor of an eventfd that becomes readable when a parked Env has work, or a negative errno.
+    /// The descriptor that becomes readable when a parked Env has work, or a negative errno.
     pub fn env_wake_fd(env: *Env) callconv(.c) i32 {
         return host.Thread.of(env).wakeFd();
     }
 
-    /// Hands pending submissions to the kernel and turns the eventfd on. 1: there is work already, and it is not parked.
+    /// Hands pending submissions to the kernel and turns that descriptor on. 1: there is work already, and it is not parked.
     pub fn env_park(env: *Env, head: u32) callconv(.c) i32 {
         env.ring.shared.head = head;
         return host.Thread.of(env).park();
     }
 
-    /// Turns the eventfd off again and clears it.
+    /// Turns it off again and clears it.
     pub fn env_unpark(env: *Env) callconv(.c) void {
         host.Thread.of(env).unpark();
     }

@@ -7,14 +7,13 @@ const Env = @import("../env.zig").Env;
 const File = @import("../io/file.zig").File;
 const Handle = @import("../handle.zig").Handle;
 const Slot = @import("../slot.zig").Slot;
-const linux = std.os.linux;
 const sys = @import("../sys.zig");
 
 pub const exports = struct {
     /// `parked`: an entry with status 0 and the new handle as value, or a negative errno, follows. `path`: `len` bytes without a 0
     /// among them. `flags` are the system's.
     pub fn op_file_open(env: *Env, token: u32, path: [*]const u8, len: u32, flags: u32, mode: u32) callconv(.c) i32 {
-        if (len >= linux.PATH_MAX) return sys.negative(.NAMETOOLONG);
+        if (len >= sys.c.PATH_MAX) return sys.negative(.NAMETOOLONG);
         const slot = env.slots.claim(token) orelse return code.bad_token;
         const file = File.open(&env.files, path[0..len], flags, mode, &slot.io) catch return sys.negative(.NOMEM);
         slot.target = .{ .plain = &file.own.op };
@@ -58,13 +57,8 @@ pub const exports = struct {
     /// and lets go of it. `number`: the entry's value. 0.
     pub fn file_take_stat(env: *Env, number: u32, out: [*]u8) callconv(.c) i32 {
         const request = env.files.kept(number) orelse return code.bad_handle;
-        const s = &request.stat;
-        const fields = [_]u64{
-            device(s.dev_major, s.dev_minor),   s.ino,                                                            s.mode,    s.nlink,  s.uid,                s.gid,
-            device(s.rdev_major, s.rdev_minor), s.size,                                                           s.blksize, s.blocks, nanoseconds(s.atime), nanoseconds(s.mtime),
-            nanoseconds(s.ctime),               if (s.mask.BTIME) nanoseconds(s.btime) else nanoseconds(s.ctime),
-        };
-        @memcpy(out[0..@sizeOf(@TypeOf(fields))], std.mem.asBytes(&fields));
+        const values = request.stat.values();
+        @memcpy(out[0..@sizeOf(sys.StatValues)], std.mem.asBytes(&values));
         request.release();
         return 0;
     }
@@ -111,13 +105,4 @@ pub const exports = struct {
 fn given(file: *File, slot: *Slot, result: i32) i32 {
     if (result == code.parked) slot.target = .{ .plain = &file.first.?.job.op };
     return result;
-}
-
-/// A device number as the C library makes it.
-fn device(major: u64, minor: u64) u64 {
-    return (major & 0xffff_f000) << 32 | (major & 0xfff) << 8 | (minor & 0xffff_ff00) << 12 | (minor & 0xff);
-}
-
-fn nanoseconds(t: linux.statx_timestamp) u64 {
-    return @bitCast(t.sec *| std.time.ns_per_s +| t.nsec);
 }

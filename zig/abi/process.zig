@@ -10,7 +10,6 @@ const tcp = @import("../io/tcp.zig");
 const Child = @import("../io/child.zig").Child;
 const Env = @import("../env.zig").Env;
 const Handle = @import("../handle.zig").Handle;
-const linux = std.os.linux;
 
 /// What TypeScript asks for, and is told.
 pub const Plan = extern struct {
@@ -42,13 +41,14 @@ pub const exports = struct {
 
     /// A handle for a process that others have started, or 0 with the shared errno.
     pub fn process_watch(env: *Env, pid: i32) callconv(.c) Handle {
-        const pidfd = sys.result(linux.pidfd_open(pid, 0));
-        if (pidfd < 0) return env.failed(pidfd);
+        var process: spawn.Process = undefined;
+        const rc = process.watch(pid);
+        if (rc < 0) return env.failed(rc);
         const child = Child.create(&env.tcp_context, &env.children, false) catch {
-            sys.close(pidfd);
+            sys.close(process.fd);
             return env.failed(sys.negative(.NOMEM));
         };
-        child.begin(pid, pidfd);
+        child.begin(process);
         return child.handle;
     }
 
@@ -103,7 +103,7 @@ fn start(env: *Env, plan: *Plan, text: []const u8, variables: []const u8) !Handl
         .stack = @alignCast(stack.memory),
     })) {
         .child => |started| {
-            child.begin(started.pid, started.pidfd);
+            child.begin(started);
             plan.pid = started.pid;
             return child.handle;
         },
@@ -148,7 +148,7 @@ const Stdio = struct {
 
     fn pipe(self: *Stdio, i: usize) i32 {
         var ends: [2]sys.fd_t = undefined;
-        const rc = sys.result(linux.pipe2(&ends, .{ .CLOEXEC = true }));
+        const rc = sys.pipe(&ends, false);
         if (rc < 0) return rc;
         const is_input = i == 0;
         const ours, self.theirs[i] = if (is_input) .{ ends[1], ends[0] } else .{ ends[0], ends[1] };

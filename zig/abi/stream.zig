@@ -22,7 +22,7 @@ pub const exports = struct {
     /// Makes a pipe and writes the handles of its two ends: u32 to read from, u32 to write to. 0 or a negative errno.
     pub fn stream_pipe(env: *Env, ends: [*]u8) callconv(.c) i32 {
         var fds: [2]sys.fd_t = undefined;
-        const rc = sys.pipe(&fds);
+        const rc = sys.pipe(&fds, true);
         if (rc < 0) return rc;
         return adoptPair(env, &fds, .{ .{ .readable = true, .private = true }, .{ .writable = true, .private = true } }, ends);
     }
@@ -50,9 +50,10 @@ pub const exports = struct {
     /// Who the peer of a Unix socket was when it connected or listened: three i32, process, user and group. 0 or a negative errno.
     pub fn unix_peer(env: *Env, handle: Handle, out: [*]u8) callconv(.c) i32 {
         const socket = env.sockets.get(handle) orelse return code.bad_handle;
-        const linux = std.os.linux;
-        var size: linux.socklen_t = 12;
-        return @min(sys.result(linux.getsockopt(socket.fd, linux.SOL.SOCKET, linux.SO.PEERCRED, out, &size)), 0);
+        var credentials: [3]i32 = undefined;
+        const rc = sys.peerCredentials(socket.fd, &credentials);
+        if (rc >= 0) @memcpy(out[0..@sizeOf([3]i32)], std.mem.asBytes(&credentials));
+        return rc;
     }
 };
 

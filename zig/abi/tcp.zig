@@ -5,6 +5,7 @@ const code = @import("../code.zig");
 const Env = @import("../env.zig").Env;
 const Handle = @import("../handle.zig").Handle;
 const sys = @import("../sys.zig");
+const c = sys.c;
 const tcp = @import("../io/tcp.zig");
 
 pub const exports = struct {
@@ -127,7 +128,7 @@ pub const exports = struct {
             const rc = sys.localAddress(socket.fd, &address);
             if (rc < 0) return rc;
         } else address = (socket.peer() orelse return sys.negative(.NOTCONN)).*;
-        const is_ip6 = address.any.family == std.os.linux.AF.INET6;
+        const is_ip6 = address.any.family == c.AF.INET6;
         std.mem.writeInt(u16, out[0..2], if (is_ip6) 6 else 4, .little);
         std.mem.writeInt(u16, out[2..4], address.port(), .little);
         const bytes: []const u8 = if (is_ip6) &address.in6.addr else std.mem.asBytes(&address.in.addr);
@@ -139,20 +140,19 @@ pub const exports = struct {
     /// system's figure. 0 or a negative errno.
     pub fn tcp_keep_alive(env: *Env, handle: Handle, on: u32, idle: u32, interval: u32, count: u32) callconv(.c) i32 {
         const socket = env.sockets.get(handle) orelse return code.bad_handle;
-        const linux = std.os.linux;
-        const names = [_]u32{ linux.TCP.KEEPIDLE, linux.TCP.KEEPINTVL, linux.TCP.KEEPCNT };
+        const names = [_]u32{ sys.keep_alive_idle, c.TCP.KEEPINTVL, c.TCP.KEEPCNT };
         for (names, [_]u32{ idle, interval, count }) |name, value| {
             if (value == 0) continue;
-            const rc = sys.setOption(socket.fd, linux.IPPROTO.TCP, name, std.math.cast(c_int, value) orelse return sys.negative(.INVAL));
+            const rc = sys.setOption(socket.fd, c.IPPROTO.TCP, name, std.math.cast(c_int, value) orelse return sys.negative(.INVAL));
             if (rc < 0) return rc;
         }
-        return sys.setOption(socket.fd, linux.SOL.SOCKET, linux.SO.KEEPALIVE, @intFromBool(on != 0));
+        return sys.setOption(socket.fd, c.SOL.SOCKET, c.SO.KEEPALIVE, @intFromBool(on != 0));
     }
 
     /// Sets TCP_NODELAY: `on` 1, off 0. Returns 0 or a negative errno.
     pub fn tcp_no_delay(env: *Env, handle: Handle, on: u32) callconv(.c) i32 {
         const socket = env.sockets.get(handle) orelse return code.bad_handle;
-        return sys.setOption(socket.fd, std.os.linux.IPPROTO.TCP, std.os.linux.TCP.NODELAY, @intFromBool(on != 0));
+        return sys.setOption(socket.fd, c.IPPROTO.TCP, c.TCP.NODELAY, @intFromBool(on != 0));
     }
 };
 

@@ -1,4 +1,4 @@
-//! Child: a process whose end is waited for, by its pidfd: a child of ours, or any other process.
+//! Child: a process whose end is waited for, by a descriptor that tells: a child of ours, or any other process.
 //!
 //! `running -> ended`. An op watches the descriptor: for a child of ours always, so that it is reaped when it ends whether or not anybody
 //! waits; for another process only while somebody does. The end wakes everybody who waits, and is kept for those who ask later.
@@ -17,7 +17,6 @@ const IoWait = @import("op.zig").IoWait;
 const Listeners = @import("listeners.zig").Listeners;
 const Op = @import("op.zig").Op;
 const tcp = @import("tcp.zig");
-const linux = std.os.linux;
 const parked = tcp.parked;
 
 pub const Table = handles.Table(Child);
@@ -26,7 +25,7 @@ pub const Child = struct {
     context: *tcp.Context,
     table: *Table,
     handle: handles.Handle,
-    pid: i32,
+    process: spawn.Process,
     is_ours: bool,
     status: ?spawn.Status = null,
     left: bool = false,
@@ -42,7 +41,7 @@ pub const Child = struct {
             .context = context,
             .table = table,
             .handle = undefined,
-            .pid = 0,
+            .process = .{ .pid = 0, .fd = -1 },
             .is_ours = is_ours,
             .op = .{ .kind = .readable, .doneFn = done },
             .watch = .{ .ops = .{ &self.op, &self.op } },
@@ -52,11 +51,11 @@ pub const Child = struct {
         return self;
     }
 
-    /// Takes `pidfd` over.
-    pub fn begin(self: *Child, pid: i32, pidfd: sys.fd_t) void {
-        self.pid = pid;
-        self.op.fd = pidfd;
-        self.context.loop.watch(&self.watch, pidfd);
+    /// Takes its descriptor over.
+    pub fn begin(self: *Child, process: spawn.Process) void {
+        self.process = process;
+        self.op.fd = process.fd;
+        self.context.loop.watch(&self.watch, process.fd);
         if (self.is_ours) _ = self.listen();
     }
 
@@ -74,7 +73,7 @@ pub const Child = struct {
     /// 0 or a negative errno. A process that has ended is never mistaken for another with its number.
     pub fn kill(self: *const Child, signal: u32) i32 {
         if (self.status != null) return sys.negative(.SRCH);
-        return sys.result(linux.syscall4(.pidfd_send_signal, @intCast(self.op.fd), signal, 0, 0));
+        return self.process.kill(signal);
     }
 
     /// Nobody will ask any more, and nobody waits. The caller must not use it again.
@@ -104,15 +103,15 @@ pub const Child = struct {
     }
 
     fn collect(self: *Child) void {
-        const status = (if (self.is_ours) spawn.reap(self.op.fd) else spawn.look(self.op.fd)) orelse return;
+        const status = (if (self.is_ours) self.process.reap() else self.process.look()) orelse return;
         self.status = status;
         self.closeDescriptor();
     }
 
     fn closeDescriptor(self: *Child) void {
-        self.context.loop.unwatch(&self.watch, self.op.fd);
-        sys.close(self.op.fd);
-        self.op.fd = -1;
+        self.context.loop.unwatch(&self.watch, self.process.fd);
+        sys.close(self.process.fd);
+        self.process.fd = -1;
     }
 
     fn done(op: *Op) void {
@@ -146,8 +145,8 @@ pub const Child = struct {
     /// Leaves a child that still runs to the process.
     fn giveUp(self: *Child) void {
         if (self.is_ours and self.status == null) {
-            self.context.loop.unwatch(&self.watch, self.op.fd);
-            if (spawn.reap(self.op.fd) == null) spawn.adoptOrphan(self.op.fd) else sys.close(self.op.fd);
+            self.context.loop.unwatch(&self.watch, self.process.fd);
+            if (self.process.reap() == null) spawn.adoptOrphan(self.process) else sys.close(self.process.fd);
         } else if (self.status == null) self.closeDescriptor();
         self.destroy();
     }

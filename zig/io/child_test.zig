@@ -9,13 +9,12 @@ const process = @import("../abi/process.zig");
 const spawn = @import("../spawn.zig");
 const sys = @import("../sys.zig");
 const Backend = @import("../loop.zig").Backend;
+const backends = @import("../loop.zig").backends;
 const Child = @import("child.zig").Child;
 const Env = @import("../env.zig").Env;
 const isEmulated = @import("../spawn_test.zig").isEmulated;
 const openDescriptors = @import("tcp_test.zig").openDescriptors;
 const zc = process.exports;
-
-const backends = [_]Backend{ .io_uring, .epoll };
 
 /// Null where the machine refuses the backend.
 fn create(backend: Backend) !?*Env {
@@ -100,7 +99,7 @@ test "another process is waited for and not reaped; nothing is in flight once no
         const env = try create(backend) orelse continue;
         defer env.destroy();
         const other = @import("../spawn_test.zig").shell("read line; exit 7", .{ spawn.ignored, spawn.ignored, spawn.ignored }).child;
-        defer sys.close(other.pidfd);
+        defer sys.close(other.fd);
         const handle = zc.process_watch(env, other.pid);
         for (0..2) |_| {
             const result = zc.op_process_wait(env, handle, 0);
@@ -111,7 +110,7 @@ test "another process is waited for and not reaped; nothing is in flight once no
         const result = zc.op_process_wait(env, handle, 0);
         try testing.expectEqual(7, if (result == code.parked) (try next(env)).status else result);
         // Its parent gets to know as well.
-        try testing.expectEqual(7, spawn.reap(other.pidfd).?);
+        try testing.expectEqual(7, other.reap().?);
         try testing.expectEqual(0, zc.process_leave(env, handle));
         try testing.expectEqual(0, zc.process_watch(env, other.pid));
         try testing.expectEqual(sys.negative(.SRCH), env.ring.shared.errno);

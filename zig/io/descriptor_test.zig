@@ -98,7 +98,7 @@ test "a pipe whose reader is gone is EPIPE, and its signal is seen by nobody" {
         var world: World = undefined;
         try world.init(backend, testing.allocator) orelse continue;
         var fds: [2]sys.fd_t = undefined;
-        try testing.expectEqual(0, sys.pipe(&fds));
+        try testing.expectEqual(0, sys.pipe(&fds, true));
         const out = (try Socket.adoptAny(&world.context, fds[1], .{ .writable = true, .private = true })).socket;
         var wait: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
         // In flight when the reader goes.
@@ -148,7 +148,7 @@ test "a regular file and a device that epoll refuses are read and written; what 
         const directory = sys.result(linux.open("/", .{ .CLOEXEC = true }, 0));
         const datagrams = sys.result(linux.socket(linux.AF.UNIX, linux.SOCK.DGRAM | linux.SOCK.CLOEXEC, 0));
         var ends: [2]sys.fd_t = undefined;
-        try testing.expectEqual(0, sys.pipe(&ends));
+        try testing.expectEqual(0, sys.pipe(&ends, true));
         for ([_]Case{
             .{ .fd = -1, .terms = .{}, .errno = .BADF },
             .{ .fd = 4000, .terms = .{ .keep = true }, .errno = .BADF },
@@ -274,7 +274,7 @@ test "a pipe that two read: whoever comes too late goes on waiting" {
         var world: World = undefined;
         try world.init(backend, testing.allocator) orelse continue;
         var fds: [2]sys.fd_t = undefined;
-        try testing.expectEqual(0, sys.pipe(&fds));
+        try testing.expectEqual(0, sys.pipe(&fds, true));
         var streams: [2]*Socket = undefined;
         var waits: [2]IoWait = @splat(.{ .waiter = .{ .wakeFn = nothing } });
         for (&streams, &waits) |*stream, *wait| {

@@ -10,7 +10,6 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
-const linux = std.os.linux;
 const Allocator = std.mem.Allocator;
 const buffer = @import("../buffer.zig");
 const Call = @import("call.zig").Call;
@@ -24,6 +23,7 @@ const Op = @import("op.zig").Op;
 const parked = @import("tcp.zig").parked;
 const sanitizer = @import("../sanitizer.zig");
 const sys = @import("../sys.zig");
+const c = sys.c;
 
 /// The files of a thread, and what they need.
 pub const Context = struct {
@@ -86,7 +86,7 @@ pub const Request = struct {
     buffer: ?buffer.Buffer = null,
     /// Bytes that a read brought.
     bytes: usize = 0,
-    stat: linux.Statx = undefined,
+    stat: sys.Stat = undefined,
     next_free: ?*Request = null,
     /// Neighbours in the file's list.
     next: ?*Request = null,
@@ -100,9 +100,9 @@ pub const Request = struct {
         const result = ended(op);
         const wait = request.wait;
         if (result >= 0) switch (request.job.call) {
-            .read => |c| {
+            .read => |r| {
                 request.bytes = @intCast(result);
-                sanitizer.kernelWrote(c.bytes[0..request.bytes]);
+                sanitizer.kernelWrote(r.bytes[0..request.bytes]);
                 if (result > 0) request.state = .kept;
             },
             .stat => {
@@ -163,7 +163,7 @@ pub const File = struct {
     can_write_now: bool = true,
     first: ?*Request = null,
 
-    /// Always parks: `wait` is told 0 with the new handle as value, or a negative errno. `flags` are Linux's.
+    /// Always parks: `wait` is told 0 with the new handle as value, or a negative errno. `flags` are the system's.
     pub fn open(context: *Context, path: []const u8, flags: u32, mode: u32, wait: *IoWait) error{OutOfMemory}!*File {
         const allocator = context.allocator;
         const file = try allocator.create(File);
@@ -198,7 +198,7 @@ pub const File = struct {
             if (file.own.stage != .abandoned) file.free(file.context.allocator);
         } else {
             file.fd = result;
-            file.is_stream = sys.result(linux.lseek(file.fd, 0, linux.SEEK.CUR)) == sys.negative(.SPIPE);
+            file.is_stream = sys.result(c.lseek(file.fd, 0, c.SEEK.CUR)) == sys.negative(.SPIPE);
             if (file.is_stream) setNonblocking(file.fd);
             wait.result = 0;
             wait.value = @floatFromInt(file.handle);
@@ -222,7 +222,7 @@ pub const File = struct {
         assert(!file.closing);
         const position = file.positionOf(at);
         if (file.can_read_now) {
-            const result = Call.readNow(file.fd, destination, position);
+            const result = sys.readNow(file.fd, destination, position);
             if (!wouldWait(result, &file.can_read_now)) return result;
         }
         const request = try file.requestOf(wait);
@@ -240,7 +240,7 @@ pub const File = struct {
         const position = file.positionOf(at);
         if (file.can_write_now) {
             const args = .{ file.fd, bytes, position };
-            const result = if (file.is_stream) descriptor.withoutSignal(Call.writeNow, args) else @call(.auto, Call.writeNow, args);
+            const result = if (file.is_stream) sys.withoutPipeSignal(file.fd, sys.writeNow, args) else @call(.auto, sys.writeNow, args);
             if (!wouldWait(result, &file.can_write_now)) return result;
         }
         const request = try file.requestOf(wait);
@@ -291,7 +291,7 @@ pub const File = struct {
         // Refused, for want of memory, descriptors or threads. Told here and not by its result, for a file system may answer the same
         // when it has closed the descriptor, and the number may be another's by then.
         const op = &file.own.op;
-        if (op.state == .finished) op.result = sys.result(linux.close(file.fd));
+        if (op.state == .finished) op.result = sys.result(c.close(file.fd));
     }
 
     fn closeDone(op: *Op) void {
@@ -345,7 +345,7 @@ fn wouldWait(result: i32, can_tell: *bool) bool {
 }
 
 fn setNonblocking(fd: sys.fd_t) void {
-    var flags: linux.O = @bitCast(@as(u32, @intCast(@max(0, sys.result(linux.fcntl(fd, linux.F.GETFL, 0))))));
+    var flags = sys.flagsOf(fd) orelse return;
     flags.NONBLOCK = true;
-    _ = linux.fcntl(fd, linux.F.SETFL, @as(u32, @bitCast(flags)));
+    _ = sys.setFlags(fd, flags);
 }

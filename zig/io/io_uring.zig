@@ -17,8 +17,10 @@ const linux = std.os.linux;
 const xev = @import("xev").IO_Uring;
 const sanitizer = @import("../sanitizer.zig");
 const sys = @import("../sys.zig");
+const Call = @import("call.zig").Call;
 const Job = @import("pool.zig").Job;
 const Op = @import("op.zig").Op;
+const Watch = @import("readiness.zig").Watch;
 
 pub const IoUring = struct {
     loop: xev.Loop,
@@ -85,6 +87,13 @@ pub const IoUring = struct {
         self.loop.deinit();
     }
 
+    /// The kernel makes calls when they can be made.
+    pub const tries_first = false;
+
+    /// Nothing is registered.
+    pub fn watch(_: *IoUring, _: *Watch, _: sys.fd_t) void {}
+    pub fn unwatch(_: *IoUring, _: *Watch, _: sys.fd_t) void {}
+
     /// Hands `op` to the kernel with the next tick.
     pub fn submit(self: *IoUring, op: *Op, finished: *Op.Queue) void {
         assert(op.state == .in_flight);
@@ -112,11 +121,52 @@ pub const IoUring = struct {
         const call = &Job.of(op).call;
         if (call.* == .open) self.allowWorkers();
         const sqe = self.loop.ring.get_sqe() catch unreachable; // there is room
-        call.prepare(sqe);
+        prepare(call, sqe);
         sqe.user_data = @intFromPtr(&op.completion);
         op.completion = .{};
         op.completion.flags.state = .active;
         self.loop.active += 1;
+    }
+
+    /// Of a job. A stream's descriptor, which does not block, is only waited for: a ring that writes would do so on the thread that
+    /// ticks, where SIGPIPE may end the process.
+    pub fn kindOf(job: *Job) Op.Kind {
+        const op = &job.op;
+        if (job.is_stream) switch (job.call) {
+            .read => |c| {
+                op.fd, op.buffer, op.way = .{ c.fd, c.bytes, .nonblocking };
+                return .read;
+            },
+            .write => |c| {
+                op.fd, op.buffer, op.way = .{ c.fd, @constCast(c.bytes), .nonblocking };
+                return .write;
+            },
+            else => {},
+        };
+        // The ring's truncate came with Linux 6.9, so that is left to threads everywhere.
+        return if (job.call == .truncate) .job else .entry;
+    }
+
+    /// Whether `op`, which has ended, only waited for its call to be possible.
+    pub fn leavesCall(op: *const Op) bool {
+        return op.kind == .read or op.kind == .write;
+    }
+
+    fn prepare(call: *const Call, sqe: *linux.io_uring_sqe) void {
+        switch (call.*) {
+            .open => |c| {
+                sqe.prep_openat(linux.AT.FDCWD, c.path, Call.openFlags(c.flags), c.mode);
+                // The ring's try without waiting would open a FIFO that has no other end.
+                sqe.flags |= linux.IOSQE_ASYNC;
+            },
+            .read => |c| sqe.prep_read(c.fd, c.bytes, @bitCast(c.at)),
+            .write => |c| sqe.prep_write(c.fd, c.bytes, @bitCast(c.at)),
+            .stat => |c| sqe.prep_statx(c.fd, "", linux.AT.EMPTY_PATH, sys.Stat.fields, &c.out.raw),
+            .sync => |fd| sqe.prep_fsync(fd, 0),
+            .data_sync => |fd| sqe.prep_fsync(fd, linux.IORING_FSYNC_DATASYNC),
+            .close => |fd| sqe.prep_close(fd),
+            .truncate => unreachable, // kindOf
+        }
     }
 
     /// The kernel makes calls that sleep in a few threads, 4 for each processor. An open of a FIFO holds one until its other end is opened,

@@ -16,21 +16,22 @@
 //! forgets it. A port outlives its loop while a thread has an abandoned job of it.
 //!
 //! One lock guards the queue, the stages of jobs and the ports' lists; nobody holds it in a call that sleeps. Threads are made by
-//! the host's own pthread functions, as in host.zig, and block signals: those are for the host's threads.
+//! the host (thread.zig) and block signals: those are for the host's threads.
 
 const std = @import("std");
 const assert = std.debug.assert;
-const linux = std.os.linux;
 const Allocator = std.mem.Allocator;
 const Call = @import("call.zig").Call;
 const Loop = @import("../loop.zig").Loop;
 const Op = @import("op.zig").Op;
-const Watch = @import("epoll.zig").Watch;
+const Watch = @import("../loop.zig").Watch;
 const sys = @import("../sys.zig");
+const thread = @import("../thread.zig");
+const c = sys.c;
 
 const max_threads = 4;
 const max_waiting = 60;
-const idle_seconds = 5;
+const idle_time = 5 * std.time.ns_per_s;
 
 pub const Job = struct {
     op: Op,
@@ -42,7 +43,7 @@ pub const Job = struct {
     stage: Stage = .idle,
     port: *Port = undefined,
     /// Ends the wait of a stream's read or write.
-    interrupt_fd: sys.fd_t = -1,
+    interrupt: ?sys.Event = null,
     result: i32 = 0,
     next: ?*Job = null,
     prev: ?*Job = null,
@@ -63,7 +64,7 @@ pub const Job = struct {
                 job.stage = .idle;
             },
             .running => {
-                if (job.interrupt_fd >= 0) sys.eventfdSignal(job.interrupt_fd);
+                if (job.interrupt) |event| event.signal();
                 if (job.call != .open) return;
                 job.stage = .abandoned;
                 job.port.abandoned += 1;
@@ -130,7 +131,7 @@ pub const Port = struct {
         const port = try allocator.create(Port);
         errdefer allocator.destroy(port);
         var wake: [2]sys.fd_t = undefined;
-        if (sys.pipe(&wake) < 0) return error.ProcessFdQuotaExceeded;
+        if (sys.pipe(&wake, true) < 0) return error.ProcessFdQuotaExceeded;
         errdefer for (wake) |fd| sys.close(fd);
         port.* = .{
             .allocator = allocator,
@@ -169,8 +170,10 @@ pub const Port = struct {
     pub fn submit(port: *Port, job: *Job) i32 {
         assert(job.stage == .idle);
         if (job.is_stream and (job.call == .read or job.call == .write)) {
-            job.interrupt_fd = sys.eventfd();
-            if (job.interrupt_fd < 0) return job.interrupt_fd;
+            var event: sys.Event = undefined;
+            const rc = event.open();
+            if (rc < 0) return rc;
+            job.interrupt = event;
         }
         job.port = port;
         port.jobs += 1;
@@ -237,9 +240,9 @@ pub const Port = struct {
 
     fn closeInterrupt(job: *Job) void {
         // An abandoned job has none, and its thread may be looking.
-        if (job.interrupt_fd < 0) return;
-        sys.close(job.interrupt_fd);
-        job.interrupt_fd = -1;
+        const event = job.interrupt orelse return;
+        event.close();
+        job.interrupt = null;
     }
 
     /// By a thread that has made the job's call, with the lock.
@@ -304,7 +307,7 @@ fn enqueue(job: *Job) bool {
 fn callThread() void {
     if (queue.len > idle and threads - waiting < max_threads and startThread()) threads += 1;
     _ = queued.fetchAdd(1, .monotonic);
-    if (idle > 0) _ = linux.futex_3arg(&queued.raw, .{ .cmd = .WAKE, .private = true }, 1);
+    if (idle > 0) sys.wakeOne(&queued.raw);
 }
 
 fn main(_: ?*anyopaque) callconv(.c) ?*anyopaque {
@@ -325,17 +328,16 @@ fn main(_: ?*anyopaque) callconv(.c) ?*anyopaque {
 /// False: nothing came for a while.
 fn sleep() bool {
     const seen = queued.load(.monotonic);
-    const timeout: linux.timespec = .{ .sec = idle_seconds, .nsec = 0 };
     idle += 1;
     lock.release();
-    const rc = linux.futex_4arg(&queued.raw, .{ .cmd = .WAIT, .private = true }, seen, &timeout);
+    const was_woken = sys.waitWhile(&queued.raw, seen, idle_time);
     lock.acquire();
     idle -= 1;
-    return queue.head != null or linux.errno(rc) != .TIMEDOUT;
+    return queue.head != null or was_woken;
 }
 
 fn make(job: *Job) i32 {
-    if (job.interrupt_fd >= 0) return makeStream(job);
+    if (job.interrupt) |event| return makeStream(job, event);
     const may_wait = job.call == .open and opensForOthers(job.call.open.path);
     if (may_wait and !startWaiting()) return sys.negative(.AGAIN);
     defer if (may_wait) endWaiting();
@@ -343,14 +345,14 @@ fn make(job: *Job) i32 {
 }
 
 /// A read or write of a non-blocking descriptor, tried until it moves something or is interrupted.
-fn makeStream(job: *Job) i32 {
+fn makeStream(job: *Job, interrupt: sys.Event) i32 {
     const fd, const events: i16 = switch (job.call) {
-        .read => |c| .{ c.fd, linux.POLL.IN },
-        .write => |c| .{ c.fd, linux.POLL.OUT },
+        .read => |r| .{ r.fd, c.POLL.IN },
+        .write => |w| .{ w.fd, c.POLL.OUT },
         else => unreachable,
     };
-    var fds = [_]linux.pollfd{
-        .{ .fd = job.interrupt_fd, .events = linux.POLL.IN, .revents = 0 },
+    var fds = [_]c.pollfd{
+        .{ .fd = interrupt.fd, .events = c.POLL.IN, .revents = 0 },
         .{ .fd = fd, .events = events, .revents = 0 },
     };
     var is_waiting = false;
@@ -360,19 +362,15 @@ fn makeStream(job: *Job) i32 {
         if (result != sys.negative(.AGAIN)) return result;
         if (!is_waiting and !startWaiting()) return sys.negative(.AGAIN);
         is_waiting = true;
-        _ = linux.poll(&fds, fds.len, -1);
+        _ = sys.poll(&fds, -1);
         if (fds[0].revents != 0) return sys.negative(.CANCELED);
     }
 }
 
 /// Whether to open it may mean to wait for somebody else: a FIFO, a terminal line.
 fn opensForOthers(path: [*:0]const u8) bool {
-    var found: linux.Statx = undefined;
-    if (sys.result(linux.statx(linux.AT.FDCWD, path, 0, .{ .TYPE = true }, &found)) < 0) return false;
-    return switch (found.mode & linux.S.IFMT) {
-        linux.S.IFIFO, linux.S.IFCHR => true,
-        else => false,
-    };
+    const found = sys.typeOfPath(path);
+    return found == c.S.IFIFO or found == c.S.IFCHR;
 }
 
 /// This thread is not counted until `endWaiting`. False: there are too many of those.
@@ -391,21 +389,13 @@ fn endWaiting() void {
     waiting -= 1;
 }
 
-const pthread_t = usize;
-extern fn pthread_create(thread: *pthread_t, attr: ?*const anyopaque, start: *const fn (?*anyopaque) callconv(.c) ?*anyopaque, arg: ?*anyopaque) callconv(.c) c_int;
-extern fn pthread_detach(thread: pthread_t) callconv(.c) c_int;
-
 fn startThread() bool {
     // The new thread has this one's mask from its first instruction on.
-    var all = linux.sigfillset();
-    // The C libraries talk to all threads by these, when the user is changed, say.
-    for (32..35) |internal| linux.sigdelset(&all, @enumFromInt(internal));
-    var before: linux.sigset_t = undefined;
-    _ = linux.sigprocmask(linux.SIG.SETMASK, &all, &before);
-    defer _ = linux.sigprocmask(linux.SIG.SETMASK, &before, null);
-    var thread: pthread_t = undefined;
-    if (pthread_create(&thread, null, main, null) != 0) return false;
-    _ = pthread_detach(thread);
+    var blocked: sys.SignalSet = .all;
+    for (sys.unblocked_signals) |internal| blocked.remove(@enumFromInt(internal));
+    const before = sys.setMask(&blocked);
+    defer _ = sys.setMask(&before);
+    thread.detach(thread.start(main, null) catch return false);
     return true;
 }
 
@@ -418,12 +408,12 @@ const Lock = struct {
     fn acquire(l: *Lock) void {
         if (l.state.cmpxchgWeak(.free, .held, .acquire, .monotonic) == null) return;
         while (l.state.swap(.awaited, .acquire) != .free) {
-            _ = linux.futex_4arg(&l.state.raw, .{ .cmd = .WAIT, .private = true }, @intFromEnum(State.awaited), null);
+            _ = sys.waitWhile(@ptrCast(&l.state.raw), @intFromEnum(State.awaited), null);
         }
     }
 
     fn release(l: *Lock) void {
-        if (l.state.swap(.free, .release) == .awaited) _ = linux.futex_3arg(&l.state.raw, .{ .cmd = .WAKE, .private = true }, 1);
+        if (l.state.swap(.free, .release) == .awaited) sys.wakeOne(@ptrCast(&l.state.raw));
     }
 };
 

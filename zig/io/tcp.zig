@@ -20,7 +20,7 @@ const Loop = @import("../loop.zig").Loop;
 const Watch = @import("../loop.zig").Watch;
 const Op = @import("op.zig").Op;
 const IoWait = @import("op.zig").IoWait;
-const linux = std.os.linux;
+const c = sys.c;
 
 /// What a socket needs of its thread.
 pub const Context = struct {
@@ -81,11 +81,11 @@ pub const Socket = struct {
     pub fn listen(context: *Context, address: *const sys.Address, backlog: u32, options: ListenOptions) error{OutOfMemory}!Opened {
         const fd = sys.socket(address.any.family, context.loop.wantsNonblocking());
         if (fd < 0) return .{ .errno = fd };
-        var rc = sys.setOption(fd, linux.SOL.SOCKET, linux.SO.REUSEADDR, 1);
-        if (rc >= 0 and address.any.family == linux.AF.INET6) {
-            rc = sys.setOption(fd, linux.IPPROTO.IPV6, linux.IPV6.V6ONLY, @intFromBool(options.ip6_only));
+        var rc = sys.setOption(fd, c.SOL.SOCKET, c.SO.REUSEADDR, 1);
+        if (rc >= 0 and address.any.family == c.AF.INET6) {
+            rc = sys.setOption(fd, c.IPPROTO.IPV6, c.IPV6.V6ONLY, @intFromBool(options.ip6_only));
         }
-        if (rc >= 0 and options.reuse_port) rc = sys.setOption(fd, linux.SOL.SOCKET, linux.SO.REUSEPORT, 1);
+        if (rc >= 0 and options.reuse_port) rc = sys.setOption(fd, c.SOL.SOCKET, c.SO.REUSEPORT, 1);
         if (rc >= 0) rc = sys.bind(fd, address);
         if (rc >= 0) rc = sys.listen(fd, backlog);
         if (rc < 0) {
@@ -122,7 +122,7 @@ pub const Socket = struct {
     /// The other end's address, as of when it was connected; null for what has none.
     pub fn peer(self: *const Socket) ?*const sys.Address {
         const address = &self.out.op.address;
-        return if (address.any.family == linux.AF.INET or address.any.family == linux.AF.INET6) address else null;
+        return if (address.any.family == c.AF.INET or address.any.family == c.AF.INET6) address else null;
     }
 
     fn adoptUnwatched(context: *Context, fd: sys.fd_t) error{OutOfMemory}!Opened {

@@ -64,7 +64,7 @@ pub fn openDescriptors() u32 {
 
 pub fn nothing(_: *Waiter) void {}
 
-pub const backends = [_]Backend{ .io_uring, .epoll };
+pub const backends = @import("../loop.zig").backends;
 pub const large: [8 << 20]u8 = @splat('x');
 
 test "memory that runs out anywhere leaks neither memory nor descriptors" {

@@ -15,8 +15,8 @@ const std = @import("std");
 const assert = std.debug.assert;
 const Allocator = std.mem.Allocator;
 const datagram = @import("datagram.zig");
-const linux = std.os.linux;
 const sys = @import("../sys.zig");
+const c = sys.c;
 const IoWait = @import("op.zig").IoWait;
 const Loop = @import("../loop.zig").Loop;
 const Op = @import("op.zig").Op;
@@ -61,13 +61,13 @@ pub const Socket = struct {
 
     pub fn bind(allocator: Allocator, loop: *Loop, address: *const sys.Address, options: Options) error{OutOfMemory}!Opened {
         const family = address.any.family;
-        const fd = sys.result(linux.socket(family, linux.SOCK.DGRAM | linux.SOCK.CLOEXEC | linux.SOCK.NONBLOCK, linux.IPPROTO.UDP));
+        const fd = sys.openSocket(family, c.SOCK.DGRAM, c.IPPROTO.UDP, true);
         if (fd < 0) return .{ .errno = fd };
         var rc: i32 = 0;
-        if (family == linux.AF.INET6) rc = sys.setOption(fd, linux.IPPROTO.IPV6, linux.IPV6.V6ONLY, @intFromBool(options.ipv6_only));
-        if (rc >= 0 and options.reuse_address) rc = sys.setOption(fd, linux.SOL.SOCKET, linux.SO.REUSEADDR, 1);
-        if (rc >= 0 and options.reuse_port) rc = sys.setOption(fd, linux.SOL.SOCKET, linux.SO.REUSEPORT, 1);
-        if (rc >= 0 and options.broadcast) rc = sys.setOption(fd, linux.SOL.SOCKET, linux.SO.BROADCAST, 1);
+        if (family == c.AF.INET6) rc = sys.setOption(fd, c.IPPROTO.IPV6, c.IPV6.V6ONLY, @intFromBool(options.ipv6_only));
+        if (rc >= 0 and options.reuse_address) rc = sys.setOption(fd, c.SOL.SOCKET, c.SO.REUSEADDR, 1);
+        if (rc >= 0 and options.reuse_port) rc = sys.setOption(fd, c.SOL.SOCKET, c.SO.REUSEPORT, 1);
+        if (rc >= 0 and options.broadcast) rc = sys.setOption(fd, c.SOL.SOCKET, c.SO.BROADCAST, 1);
         if (rc >= 0) rc = sys.bind(fd, address);
         if (rc < 0) {
             sys.close(fd);
@@ -137,21 +137,21 @@ pub const Socket = struct {
     }
 
     pub fn set(self: *Socket, setting: Setting, value: c_int) i32 {
-        const is_ip6 = self.family == linux.AF.INET6;
+        const is_ip6 = self.family == c.AF.INET6;
         const rc = switch (setting) {
-            .broadcast => return sys.setOption(self.fd, linux.SOL.SOCKET, linux.SO.BROADCAST, value),
-            .receive_buffer => return sys.setOption(self.fd, linux.SOL.SOCKET, linux.SO.RCVBUF, value),
-            .send_buffer => return sys.setOption(self.fd, linux.SOL.SOCKET, linux.SO.SNDBUF, value),
-            .ttl => sys.setOption(self.fd, linux.IPPROTO.IP, linux.IP.TTL, value),
-            .multicast_ttl => sys.setOption(self.fd, linux.IPPROTO.IP, linux.IP.MULTICAST_TTL, value),
-            .multicast_loopback => sys.setOption(self.fd, linux.IPPROTO.IP, linux.IP.MULTICAST_LOOP, value),
+            .broadcast => return sys.setOption(self.fd, c.SOL.SOCKET, c.SO.BROADCAST, value),
+            .receive_buffer => return sys.setOption(self.fd, c.SOL.SOCKET, c.SO.RCVBUF, value),
+            .send_buffer => return sys.setOption(self.fd, c.SOL.SOCKET, c.SO.SNDBUF, value),
+            .ttl => sys.setOption(self.fd, c.IPPROTO.IP, c.IP.TTL, value),
+            .multicast_ttl => sys.setOption(self.fd, c.IPPROTO.IP, c.IP.MULTICAST_TTL, value),
+            .multicast_loopback => sys.setOption(self.fd, c.IPPROTO.IP, c.IP.MULTICAST_LOOP, value),
         };
         // An IPv6 socket sends to IPv4, too, and has both.
         if (rc < 0 or !is_ip6) return rc;
-        return sys.setOption(self.fd, linux.IPPROTO.IPV6, switch (setting) {
-            .ttl => linux.IPV6.UNICAST_HOPS,
-            .multicast_ttl => linux.IPV6.MULTICAST_HOPS,
-            .multicast_loopback => linux.IPV6.MULTICAST_LOOP,
+        return sys.setOption(self.fd, c.IPPROTO.IPV6, switch (setting) {
+            .ttl => c.IPV6.UNICAST_HOPS,
+            .multicast_ttl => c.IPV6.MULTICAST_HOPS,
+            .multicast_loopback => c.IPV6.MULTICAST_LOOP,
             else => unreachable,
         }, value);
     }
@@ -159,13 +159,12 @@ pub const Socket = struct {
     /// The size of a buffer as the kernel counts it, or a negative errno.
     pub fn bufferSize(self: *Socket, setting: Setting) i32 {
         const name: u32 = switch (setting) {
-            .receive_buffer => linux.SO.RCVBUF,
-            .send_buffer => linux.SO.SNDBUF,
+            .receive_buffer => c.SO.RCVBUF,
+            .send_buffer => c.SO.SNDBUF,
             else => return sys.negative(.INVAL),
         };
         var value: c_int = 0;
-        var size: linux.socklen_t = @sizeOf(c_int);
-        const rc = sys.result(linux.getsockopt(self.fd, linux.SOL.SOCKET, name, std.mem.asBytes(&value), &size));
+        const rc = sys.getOption(self.fd, c.SOL.SOCKET, name, std.mem.asBytes(&value));
         return if (rc < 0) rc else value;
     }
 
@@ -176,22 +175,18 @@ pub const Socket = struct {
     pub fn setMembership(self: *Socket, group: *const Record, interface: Interface, joins: bool) i32 {
         if (group.family == 4) {
             const request: Ip4Membership = .{ .group = group.address[0..4].*, .address = interface.address, .interface = interface.index };
-            return self.setBytes(linux.IPPROTO.IP, if (joins) linux.IP.ADD_MEMBERSHIP else linux.IP.DROP_MEMBERSHIP, std.mem.asBytes(&request));
+            return sys.setOptionBytes(self.fd, c.IPPROTO.IP, if (joins) c.IP.ADD_MEMBERSHIP else c.IP.DROP_MEMBERSHIP, std.mem.asBytes(&request));
         }
         const request: Ip6Membership = .{ .group = group.address, .interface = interface.index };
-        return self.setBytes(linux.IPPROTO.IPV6, if (joins) linux.IPV6.ADD_MEMBERSHIP else linux.IPV6.DROP_MEMBERSHIP, std.mem.asBytes(&request));
+        return sys.setOptionBytes(self.fd, c.IPPROTO.IPV6, if (joins) sys.ip6_join else sys.ip6_leave, std.mem.asBytes(&request));
     }
 
     /// The interface that multicast datagrams leave by.
     pub fn setMulticastInterface(self: *Socket, interface: Interface) i32 {
         const request: Ip4Membership = .{ .group = @splat(0), .address = interface.address, .interface = interface.index };
-        const rc = self.setBytes(linux.IPPROTO.IP, linux.IP.MULTICAST_IF, std.mem.asBytes(&request));
-        if (rc < 0 or self.family != linux.AF.INET6) return rc;
-        return sys.setOption(self.fd, linux.IPPROTO.IPV6, linux.IPV6.MULTICAST_IF, interface.index);
-    }
-
-    fn setBytes(self: *Socket, level: i32, name: u32, bytes: []const u8) i32 {
-        return sys.result(linux.setsockopt(self.fd, level, name, bytes.ptr, @intCast(bytes.len)));
+        const rc = sys.setOptionBytes(self.fd, c.IPPROTO.IP, c.IP.MULTICAST_IF, std.mem.asBytes(&request));
+        if (rc < 0 or self.family != c.AF.INET6) return rc;
+        return sys.setOption(self.fd, c.IPPROTO.IPV6, c.IPV6.MULTICAST_IF, interface.index);
     }
 
     /// For multicast: an index, or an IPv4 address of the interface; neither leaves the choice to the kernel.
@@ -201,19 +196,14 @@ pub const Socket = struct {
     pub fn findInterface(self: *Socket, text: []const u8) ?Interface {
         if (text.len == 0) return .{};
         if (sys.Address.parse(text, 0)) |address| {
-            return if (address.any.family == linux.AF.INET) .{ .address = @bitCast(address.in.addr) } else null;
+            return if (address.any.family == c.AF.INET) .{ .address = @bitCast(address.in.addr) } else null;
         } else |_| {}
         return .{ .index = @intCast(self.interfaceIndex(text) orelse return null) };
     }
 
     /// Of an interface by its name.
     pub fn interfaceIndex(self: *Socket, name: []const u8) ?u32 {
-        // The kernel writes the index behind the name; the whole is larger only for other requests.
-        var request: extern struct { name: [16]u8, index: c_int, unused: [20]u8 } = .{ .name = @splat(0), .index = 0, .unused = @splat(0) };
-        if (name.len >= request.name.len) return null;
-        @memcpy(request.name[0..name.len], name);
-        if (sys.result(linux.ioctl(self.fd, linux.SIOCGIFINDEX, @intFromPtr(&request))) < 0) return null;
-        return @intCast(request.index);
+        return sys.interfaceIndex(self.fd, name);
     }
 
     fn inDone(op: *Op) void {

@@ -8,6 +8,7 @@ const linux = std.os.linux;
 const sys = @import("../sys.zig");
 const udp = @import("udp.zig");
 const Backend = @import("../loop.zig").Backend;
+const backends = @import("../loop.zig").backends;
 const IoWait = @import("op.zig").IoWait;
 const Loop = @import("../loop.zig").Loop;
 const openDescriptors = @import("tcp_test.zig").openDescriptors;
@@ -16,7 +17,6 @@ const Record = datagram.Record;
 const Socket = udp.Socket;
 const Waiter = @import("../waiter.zig").Waiter;
 
-const backends = [_]Backend{ .io_uring, .epoll };
 
 /// A loop in place, and room for a batch.
 const World = struct {
