@@ -28,15 +28,18 @@ export function readAddress(handle: number, peer: 0 | 1): Address | undefined {
   const bytes = new Uint8Array(20);
   if (library.zc_tcp_address(env, handle, peer, bytes) < 0) return undefined;
   const view = new DataView(bytes.buffer);
-  const port = view.getUint16(2, true);
-  if (view.getUint16(0, true) === 4) return new Address(bytes.subarray(4, 8).join("."), port, "IPv4");
-  return new Address(ip6Text(view), port, "IPv6");
+  return new Address(addressText(view), view.getUint16(2, true), view.getUint16(0, true) === 4 ? "IPv4" : "IPv6");
+}
+
+/** Of an address as native code writes it: { u16 family, u16 port, 16 address bytes }. */
+export function addressText(view: DataView): string {
+  return view.getUint16(0, true) === 4 ? new Uint8Array(view.buffer, view.byteOffset + 4, 4).join(".") : ip6Text(view);
 }
 
 /** RFC 5952: lower case, the longest run of zero groups (two at least) as "::", IPv4-mapped addresses in dots. */
 export function ip6Text(view: DataView): string {
   const isMapped = view.getUint32(4) === 0 && view.getUint32(8) === 0 && view.getUint32(12) === 0xffff;
-  if (isMapped) return `::ffff:${new Uint8Array(view.buffer, 16, 4).join(".")}`;
+  if (isMapped) return `::ffff:${new Uint8Array(view.buffer, view.byteOffset + 16, 4).join(".")}`;
   const groups = Array.from({ length: 8 }, (_, i) => view.getUint16(4 + 2 * i).toString(16));
   const text = groups.join(":");
   const runs = text.match(/\b0(?::0)+\b/g) ?? [];

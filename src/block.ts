@@ -1,11 +1,10 @@
 // block: an operation from plain code, with nothing to await it: the loop runs until it is done.
 
-import { drainMicrotasks } from "bun:jsc";
 import { operationOf, type Waitable } from "./branch.ts";
-import { Deadlock, MisuseError } from "./error.ts";
+import { MisuseError } from "./error.ts";
 import { type Coroutine, currentFrame } from "./frame.ts";
-import { deadlockReport } from "./report.ts";
-import { drive, state } from "./scheduler.ts";
+import { runToEnd } from "./loop.ts";
+import { state } from "./scheduler.ts";
 import { startGenerator } from "./start.ts";
 
 /**
@@ -27,10 +26,7 @@ export function block<T>(operation: Waitable<T>): T {
       `cannot block to ${limited.what} inside a coroutine: the loop runs already; write yield* (or await in an async function)`,
     );
   }
-  const frame = startGenerator(wait(limited), "block");
-  frame.observe();
-  if (!drive(() => frame.status === "done", drainMicrotasks)) throw new Deadlock(deadlockReport([frame]));
-  return frame.outcome();
+  return runToEnd(() => startGenerator(wait(limited), "block"));
 }
 
 function* wait<T>(operation: import("./operation.ts").Operation<T>): Coroutine<T> {

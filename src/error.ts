@@ -110,6 +110,7 @@ export function closedError(syscall: string, noun: string, path?: string): IoErr
 export const errnos = {
   EAGAIN: errnoOf("EAGAIN"),
   ECANCELED: errnoOf("ECANCELED"),
+  ENOENT: errnoOf("ENOENT"),
   ESPIPE: errnoOf("ESPIPE"),
   ESRCH: errnoOf("ESRCH"),
   ETIMEDOUT: errnoOf("ETIMEDOUT"),

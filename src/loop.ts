@@ -4,7 +4,7 @@ import { drainMicrotasks } from "bun:jsc";
 import { checkFunction, show } from "./check.ts";
 import { type FrameOptions, xasync } from "./coroutine.ts";
 import { Deadlock, MisuseError } from "./error.ts";
-import { type Coroutine, currentFrame } from "./frame.ts";
+import { type Coroutine, currentFrame, type Frame } from "./frame.ts";
 import { backend } from "./native/env.ts";
 import { deadlockReport } from "./report.ts";
 import { drive, state } from "./scheduler.ts";
@@ -53,13 +53,20 @@ export function runOwner<T>(loop: Loop, main: (...args: never[]) => unknown, arg
   checkFunction(main, "asyncio.run: main");
   if (state.driving || currentFrame() !== undefined)
     throw new MisuseError("asyncio.run cannot be called inside a coroutine: the loop runs already; write yield*");
-  const frame = xasync(main as (...args: readonly unknown[]) => Coroutine<T>, args, {
-    ...options,
-    name: options.name ?? (main.name || "main"),
-  });
-  // It is awaited here: a failure is ours to throw.
-  frame.then(undefined, () => {});
-  const ended = drive(() => frame.status === "done", drainMicrotasks);
-  if (!ended) throw new Deadlock(deadlockReport([frame]));
-  return frame.outcome();
+  const named = { ...options, name: options.name ?? (main.name || "main") };
+  return runToEnd(() => xasync(main as (...args: readonly unknown[]) => Coroutine<T>, args, named));
+}
+
+/** Runs the loop on this thread, from the start of a coroutine to its end; its result, or its error. @throws Deadlock */
+export function runToEnd<T>(start: () => Frame<T>): T {
+  state.owning = true;
+  try {
+    const frame = start();
+    // It is awaited here: a failure is ours to throw.
+    frame.observe();
+    if (!drive(() => frame.status === "done", drainMicrotasks)) throw new Deadlock(deadlockReport([frame]));
+    return frame.outcome();
+  } finally {
+    state.owning = false;
+  }
 }

@@ -18,11 +18,13 @@ export const state: {
   budget: number;
   /** Somebody drains the queues and will see new work. */
   driving: boolean;
+  /** Our loop runs in place of Bun's, which stands still. */
+  owning: boolean;
   /** Operations were handed to the native side that only a tick submits. */
   submitted: boolean;
   /** To run once the generator that runs right now has suspended. */
   after: (() => void) | undefined;
-} = { current: undefined, budget: 0, driving: false, submitted: false, after: undefined };
+} = { current: undefined, budget: 0, driving: false, owning: false, submitted: false, after: undefined };
 
 /** A generator coroutine, as the operations that it runs see it. */
 export interface Running extends Wait {

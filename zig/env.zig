@@ -12,6 +12,7 @@ const child = @import("io/child.zig");
 const handle = @import("handle.zig");
 const Executor = @import("executor.zig").Executor;
 const file = @import("io/file.zig");
+const lookup = @import("io/lookup.zig");
 const loop = @import("loop.zig");
 const Notification = @import("io/notification.zig").Notification;
 const NativeFrame = @import("native.zig").NativeFrame;
@@ -46,6 +47,7 @@ pub const Env = struct {
     stacks: stack.Pool = .{},
     tcp_context: tcp.Context,
     files: file.Context,
+    lookups: lookup.Context,
 
     const first_slots = 1024;
     const settle_timeout = 10 * std.time.ns_per_s;
@@ -66,6 +68,7 @@ pub const Env = struct {
             .ring = its_ring,
             .tcp_context = .{ .allocator = allocator, .loop = &env.loop, .buffers = &env.buffers },
             .files = .{ .allocator = allocator, .loop = &env.loop, .buffers = &env.buffers },
+            .lookups = .{ .allocator = allocator, .loop = &env.loop },
         };
         errdefer env.slots.deinit(allocator);
         try env.slots.reserve(allocator, env, first_slots);
@@ -78,6 +81,7 @@ pub const Env = struct {
         const allocator = env.allocator;
         for (env.sockets.slots.items) |entry| if (entry.object) |socket| socket.close();
         env.files.closeAll();
+        env.lookups.closeAll();
         for (env.datagram_sockets.slots.items) |entry| if (entry.object) |socket| socket.close();
         while (env.signal_sources != 0) : (env.signal_sources &= env.signal_sources - 1) signal.close(@ctz(env.signal_sources));
         var notification = env.notifications.head;
@@ -95,6 +99,7 @@ pub const Env = struct {
         env.stacks.deinit();
         env.sockets.deinit(allocator);
         env.files.deinit();
+        env.lookups.deinit();
         env.datagram_sockets.deinit(allocator);
         env.children.deinit(allocator);
         env.timers.deinit(allocator);

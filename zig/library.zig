@@ -8,6 +8,7 @@ pub const groups = .{
     @import("abi/tcp.zig").exports,
     @import("abi/stream.zig").exports,
     @import("abi/file.zig").exports,
+    @import("abi/lookup.zig").exports,
     @import("abi/udp.zig").exports,
     @import("abi/notification.zig").exports,
     @import("abi/process.zig").exports,
@@ -48,6 +49,7 @@ test {
     // Not from their own files, which the loop is made of: threads of the host need its libc.
     _ = @import("io/pool_test.zig");
     _ = @import("io/file_test.zig");
+    _ = @import("io/lookup_test.zig");
     _ = @import("io/udp.zig");
     _ = @import("notice.zig");
     _ = @import("io/notification.zig");

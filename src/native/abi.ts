@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 3072934298;
+export const abiVersion = 3214335258;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -50,6 +50,8 @@ export const symbols = {
   zc_op_file_close: { args: ["ptr", "u32", "u32"], returns: "i32" },
   zc_file_close: { args: ["ptr", "u32"], returns: "i32" },
   zc_file_is_stream: { args: ["ptr", "u32"], returns: "i32" },
+  zc_op_lookup: { args: ["ptr", "u32", "buffer", "u32", "u32"], returns: "i32" },
+  zc_lookup_take: { args: ["ptr", "u32", "buffer", "u32"], returns: "i32" },
   zc_udp_bind: { args: ["ptr", "buffer", "u32", "u32", "u32"], returns: "u32" },
   zc_udp_receive: { args: ["ptr", "u32", "buffer", "u32"], returns: "i32" },
   zc_op_udp_receive: { args: ["ptr", "u32", "u32", "buffer", "u32"], returns: "i32" },

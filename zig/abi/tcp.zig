@@ -128,11 +128,7 @@ pub const exports = struct {
             const rc = sys.localAddress(socket.fd, &address);
             if (rc < 0) return rc;
         } else address = (socket.peer() orelse return sys.negative(.NOTCONN)).*;
-        const is_ip6 = address.any.family == c.AF.INET6;
-        std.mem.writeInt(u16, out[0..2], if (is_ip6) 6 else 4, .little);
-        std.mem.writeInt(u16, out[2..4], address.port(), .little);
-        const bytes: []const u8 = if (is_ip6) &address.in6.addr else std.mem.asBytes(&address.in.addr);
-        @memcpy(out[4..][0..bytes.len], bytes);
+        writeAddress(&address, out);
         return 0;
     }
 
@@ -155,6 +151,14 @@ pub const exports = struct {
         return sys.setOption(socket.fd, c.IPPROTO.TCP, c.TCP.NODELAY, @intFromBool(on != 0));
     }
 };
+
+pub fn writeAddress(address: *const sys.Address, out: [*]u8) void {
+    const is_ip6 = address.any.family == c.AF.INET6;
+    std.mem.writeInt(u16, out[0..2], if (is_ip6) 6 else 4, .little);
+    std.mem.writeInt(u16, out[2..4], address.port(), .little);
+    const bytes: []const u8 = if (is_ip6) &address.in6.addr else std.mem.asBytes(&address.in.addr);
+    @memcpy(out[4..][0..bytes.len], bytes);
+}
 
 fn parse(host: [*]const u8, len: u32, port: u32) ?sys.Address {
     const number = std.math.cast(u16, port) orelse return null;

@@ -1,7 +1,8 @@
-//! Call: a system call on a file, as data, so that it can be made in three ways: now without waiting, as an entry of io_uring,
+//! Call: a system call on a file, or another that may sleep, as data, so that it can be made in three ways: now without waiting, as an entry of io_uring,
 //! or by a thread that waits. Each gives a result >= 0 or a negative errno. Whatever a call points to is its owner's.
 
 const std = @import("std");
+const Lookup = @import("lookup.zig").Lookup;
 const sys = @import("../sys.zig");
 const c = sys.c;
 
@@ -15,6 +16,8 @@ pub const Call = union(enum) {
     data_sync: sys.fd_t,
     truncate: struct { fd: sys.fd_t, length: i64 },
     close: sys.fd_t,
+    /// The result is how many addresses it has found.
+    lookup: *Lookup,
 
     /// The `at` of files that have no positions: pipes, terminals.
     pub const no_position = -1;
@@ -37,6 +40,7 @@ pub const Call = union(enum) {
             .truncate => |t| sys.retry(c.ftruncate, .{ t.fd, t.length }),
             // Not repeated on EINTR: the descriptor is closed by then.
             .close => |fd| sys.result(c.close(fd)),
+            .lookup => |l| l.make(),
         };
     }
 

@@ -144,7 +144,7 @@ pub const IoUring = struct {
             else => {},
         };
         // The ring's truncate came with Linux 6.9, so that is left to threads everywhere.
-        return if (job.call == .truncate) .job else .entry;
+        return if (job.call == .truncate or job.call == .lookup) .job else .entry;
     }
 
     /// Whether `op`, which has ended, only waited for its call to be possible.
@@ -165,7 +165,7 @@ pub const IoUring = struct {
             .sync => |fd| sqe.prep_fsync(fd, 0),
             .data_sync => |fd| sqe.prep_fsync(fd, linux.IORING_FSYNC_DATASYNC),
             .close => |fd| sqe.prep_close(fd),
-            .truncate => unreachable, // kindOf
+            .truncate, .lookup => unreachable, // kindOf
         }
     }
 

@@ -2,13 +2,13 @@
 //!
 //! One pool for the process: disks do not get faster by more Workers, and threads that belong to no Env need not be joined when one
 //! ends. Threads are started as jobs come, at most `max_threads`, and end when they had nothing to do for a while. One that waits
-//! for another process (the other end of a FIFO, a terminal) is not counted, so that those do not stop all files. There may be
+//! for another process (the other end of a FIFO, a terminal, a name server) is not counted, so that those do not stop all files. There may be
 //! `max_waiting` of them; one more is refused with EAGAIN.
 //!
 //! A job is `idle -> queued -> running -> done -> idle`. A cancel takes a queued one back. A running one ends by itself, with its
 //! result; two kinds may never, and are cancelled: a read or write of a stream is interrupted and has moved nothing, and an open
-//! is `abandoned`: its op ends at once, and the job stays where it is until its thread is done with it, closes what it has
-//! opened, and has it freed.
+//! or a lookup is `abandoned`: its op ends at once, and the job stays where it is until its thread is done with it, closes what it
+//! has opened, and has it freed.
 //!
 //! A loop has a port. Threads leave jobs there and write a byte to its pipe, which the loop waits for only while it has jobs out, so
 //! that jobs keep a program alive and nothing else does. It is no eventfd: when the write to one wakes a ring whose own wake is an
@@ -65,7 +65,7 @@ pub const Job = struct {
             },
             .running => {
                 if (job.interrupt) |event| event.signal();
-                if (job.call != .open) return;
+                if (job.call != .open and job.call != .lookup) return;
                 job.stage = .abandoned;
                 job.port.abandoned += 1;
                 abandoned += 1;
@@ -248,7 +248,7 @@ pub const Port = struct {
     /// By a thread that has made the job's call, with the lock.
     fn put(port: *Port, job: *Job, result: i32) void {
         if (job.stage == .abandoned) {
-            if (result >= 0) sys.close(result);
+            if (job.call == .open and result >= 0) sys.close(result);
             port.abandoned -= 1;
             abandoned -= 1;
             if (port.closed) {
@@ -338,7 +338,11 @@ fn sleep() bool {
 
 fn make(job: *Job) i32 {
     if (job.interrupt) |event| return makeStream(job, event);
-    const may_wait = job.call == .open and opensForOthers(job.call.open.path);
+    const may_wait = switch (job.call) {
+        .open => |o| opensForOthers(o.path),
+        .lookup => true,
+        else => false,
+    };
     if (may_wait and !startWaiting()) return sys.negative(.AGAIN);
     defer if (may_wait) endWaiting();
     return job.call.make();

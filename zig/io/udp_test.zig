@@ -17,7 +17,6 @@ const Record = datagram.Record;
 const Socket = udp.Socket;
 const Waiter = @import("../waiter.zig").Waiter;
 
-
 /// A loop in place, and room for a batch.
 const World = struct {
     loop: Loop,
