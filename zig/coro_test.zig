@@ -74,14 +74,14 @@ test "raw: a coroutine runs between resume and suspend, in order" {
     const co: *Coro = try .init(&pool, 8192, Body.run, &steps, "steps");
     defer co.deinit();
     steps.appendAssumeCapacity(1);
-    try testing.expectEqual(.start, co.status);
+    try testing.expectEqual(.start, co.status());
     co.@"resume"();
     steps.appendAssumeCapacity(3);
-    try testing.expectEqual(.suspended, co.status);
+    try testing.expectEqual(.suspended, co.status());
     xresume(co);
     steps.appendAssumeCapacity(5);
     try co.tryResume();
-    try testing.expectEqual(.done, co.status);
+    try testing.expectEqual(.done, co.status());
     try testing.expectEqualSlices(u8, &.{ 0, 1, 2, 3, 4, 5, 6 }, steps.items);
     try testing.expectError(error.ResumeFinished, co.tryResume());
     try testing.expectEqualStrings("steps", co.name());
@@ -137,7 +137,7 @@ test "stacks: from the Env's pool, its allocator, a size, or memory" {
     try testing.expectError(error.StackTooLarge, xasync(addTwice, .{&x}, stacks.max_size + 1));
     env.pool.fault.maps_left = 0;
     try testing.expectError(error.OutOfMemory, xasync(addTwice, .{&x}, 1024 * 1024));
-    try testing.expectEqual(0, env.pool.in_use);
+    try testing.expectEqual(0, env.pool.statistics().in_use);
 }
 
 fn iterate(start: usize) bool {
@@ -200,7 +200,7 @@ test "a suspend block runs on the resumer's stack and may resume" {
     const Body = struct {
         fn block(co: Frame, seen: *Status) void {
             assert(co != xframe());
-            seen.* = co.status;
+            seen.* = co.status();
             xresume(co);
         }
         fn run(seen: *Status) void {
@@ -238,7 +238,7 @@ test "a generic function takes its argument types from the call" {
 }
 
 fn descend(depth: usize, trace: *std.ArrayList(usize)) CreateError!void {
-    assert(xframe().status == .active);
+    assert(xframe().status() == .active);
     trace.appendAssumeCapacity(depth);
     if (depth > 0) {
         const child = try xasync(descend, .{ depth - 1, trace }, null);
@@ -330,7 +330,7 @@ test "a coroutine can be destroyed before it starts, while suspended, while queu
     queued.deinit();
     try testing.expect(!env.executor.tick());
     try testing.expectEqual(2, x);
-    try testing.expectEqual(0, env.pool.in_use);
+    try testing.expectEqual(0, env.pool.statistics().in_use);
 }
 
 test "misuse is an error from the safe functions" {
@@ -573,7 +573,7 @@ fn randomSchedule(seed: u64) !void {
         for (&slots) |*each| {
             const co = each.co orelse continue;
             try testing.expectEqual(each.expected, each.ran);
-            try testing.expectEqual(each.status(), co.status);
+            try testing.expectEqual(each.status(), co.status());
             try testing.expectEqual(each.queued, co.task.queue != null);
         }
     }

@@ -8,10 +8,13 @@
 //! one costs the call that installs its guard. Sizes are powers of two from 4 KiB (or a page, if that is larger) to
 //! 8 MiB, each with its own slabs. What is idle is on record in the header, never in the stacks, so their memory can go.
 //!
-//! A stack goes `uncarved -> in use <-> idle`, and idle memory is dirty until it is given back. Invariants:
+//! A stack goes `uncarved -> in use <-> idle`, and idle memory is dirty until it is given back. Some are kept instead of going idle: their
+//! owner's data stays at the top, and the next owner need not write again what is the same. To their slab these are in use. They are few,
+//! the last kept goes first, and all go idle before any memory is given back. Invariants:
 //!  * A slab is in its class's list of available ones exactly while it has an idle or an uncarved stack; who released last is first.
-//!  * `dirty_bytes` counts the idle stacks that may hold committed memory, and is at most `policy.keep_dirty_bytes` after a release
-//!    where the system takes memory back. What goes first is what was idle longest: slab by slab from the end of the lists.
+//!  * `dirty_bytes` counts the idle stacks that may hold committed memory. With what is kept it is at most `policy.keep_dirty_bytes` after
+//!    a release where the system takes memory back; a policy that has no room for `max_kept_bytes` besides has none for keeping. What goes
+//!    first is what was idle longest: slab by slab from the end of the lists.
 //!  * Behind a class's `dirty_last` no slab has idle stacks that may hold committed memory, so none is looked at twice.
 //!  * Where the system takes nothing back, as with locked memory, it is asked again only when there is half as much again.
 //!
@@ -64,6 +67,8 @@ pub const Stack = struct {
     index: u8 = 0,
     /// Whoever acquired it keeps it: releasing this copy does nothing.
     is_lent: bool = false,
+    /// Of its slab.
+    class: ?*Pool.Class = null,
 
     /// Where the owner's part ends, at the top. Neighbours in a slab leave different gaps above it, up to a sixteenth of the stack, so that
     /// what they use most falls into different sets of the caches: with all of it at the end of a page, a first-level cache would hold
@@ -94,6 +99,18 @@ pub const Stack = struct {
         const memory = try allocator.alignedAlloc(u8, .fromByteUnits(alignment), size);
         if (measures_use) _ = clean(memory);
         return .{ .memory = memory, .guard = .none, .allocator = allocator.ptr, .allocator_vtable = allocator.vtable };
+    }
+
+    /// Instead of `release`, for a record that lies in the stack itself and stays there. False: release it.
+    pub fn keep(stack: *Stack) callconv(inlined) bool {
+        if (measures_use or stack.is_lent) return false;
+        const class = stack.class orelse return false;
+        if (class.kept_len >= class.max_kept) return false;
+        const pool = stack.slab.?.pool;
+        if (pool.dirty_bytes + Pool.max_kept_bytes > pool.policy.keep_dirty_bytes) return false;
+        class.kept[class.kept_len] = stack;
+        class.kept_len += 1;
+        return true;
     }
 
     pub fn release(stack: Stack) callconv(inlined) void {
@@ -209,14 +226,24 @@ pub const Pool = struct {
     const class_count = std.math.log2_int(usize, max_size / min_size) + 1;
     const slab_stacks = 64;
     const slab_bytes = 16 * 1024 * 1024;
+    /// Of one class's kept stacks, and at least of all classes'.
+    const class_kept_bytes = 512 * 1024;
+    const max_kept_bytes = @as(usize, class_count) * class_kept_bytes;
     /// Half of the mappings that Linux allows a process by default stay for everybody else; a guard costs two.
     pub const max_protected = 16 * 1024;
 
     /// Slabs that have a stack to give, the last used first.
-    const Class = struct {
+    pub const Class = struct {
         first: ?*Slab = null,
         last: ?*Slab = null,
         dirty_last: ?*Slab = null,
+        /// The last one kept is last.
+        kept: [most_kept]*Stack = undefined,
+        kept_len: usize = 0,
+        /// 0 until there is a slab.
+        max_kept: usize = 0,
+
+        const most_kept = 32;
 
         fn pushFirst(class: *Class, slab: *Slab) void {
             assert(!slab.is_available);
@@ -268,7 +295,7 @@ pub const Pool = struct {
         }
 
         inline fn stackOf(slab: *Slab, index: u8) Stack {
-            return .{ .memory = slab.memoryOf(index), .guard = slab.guard[index], .index = index, .slab = slab };
+            return .{ .memory = slab.memoryOf(index), .guard = slab.guard[index], .index = index, .slab = slab, .class = slab.class };
         }
 
         pub fn isVacant(slab: *const Slab) bool {
@@ -278,6 +305,7 @@ pub const Pool = struct {
 
     /// Every stack must have been released.
     pub fn deinit(pool: *Pool) void {
+        pool.dropKept();
         assert(pool.in_use == 0);
         overflow.unwatch(pool);
         var next = pool.slabs;
@@ -290,12 +318,28 @@ pub const Pool = struct {
 
     /// At least `size` bytes, rounded up to the class. Fresh memory is zero, reused memory is as it was left.
     pub fn acquire(pool: *Pool, size: usize) callconv(inlined) Error!Stack {
+        if (pool.takeKept(size)) |stack| return stack.*;
         const index = try classOf(size);
         const class = &pool.classes[index];
         const slab = class.first orelse try pool.mapSlab(class, index);
         if (slab.idle_len == 0) pool.carve(slab);
         slab.idle_len -= 1;
         return pool.handOut(slab, slab.idle[slab.idle_len]);
+    }
+
+    /// The record of a stack of at least `size` bytes that is kept, with all that its last owner left there; null: there is none.
+    pub fn takeKept(pool: *Pool, size: usize) callconv(inlined) ?*Stack {
+        const class = &pool.classes[classOf(size) catch return null];
+        if (class.kept_len == 0) return null;
+        class.kept_len -= 1;
+        return class.kept[class.kept_len];
+    }
+
+    fn dropKept(pool: *Pool) void {
+        for (&pool.classes) |*class| {
+            for (class.kept[0..class.kept_len]) |stack| pool.putBack(stack.*);
+            class.kept_len = 0;
+        }
     }
 
     fn handOut(pool: *Pool, slab: *Slab, index: u8) callconv(inlined) Stack {
@@ -310,6 +354,17 @@ pub const Pool = struct {
 
     /// The next `acquire` of this size gets it.
     pub fn release(pool: *Pool, stack: Stack) callconv(inlined) void {
+        pool.putBack(stack);
+        if (pool.dirty_bytes > pool.mayBeDirty() +| pool.refused_bytes or pool.vacant_bytes > pool.policy.keep_mapped_bytes) pool.giveBack();
+    }
+
+    /// Besides what is kept, for which there is always room where any may be.
+    fn mayBeDirty(pool: *const Pool) callconv(inlined) usize {
+        const allowed = pool.policy.keep_dirty_bytes;
+        return if (allowed >= max_kept_bytes) allowed - max_kept_bytes else allowed -| pool.countKept().bytes;
+    }
+
+    fn putBack(pool: *Pool, stack: Stack) callconv(inlined) void {
         const slab = stack.slab.?;
         assert(slab.pool == pool and pool.in_use > 0);
         if (measures_use) pool.high_water = @max(pool.high_water, clean(stack.memory));
@@ -322,7 +377,6 @@ pub const Pool = struct {
             slab.class.pushFirst(slab);
         } else if (slab.class.dirty_last == null) slab.class.dirty_last = slab;
         if (slab.isVacant()) pool.vacant_bytes += slab.mapping.len;
-        if (pool.dirty_bytes > pool.policy.keep_dirty_bytes +| pool.refused_bytes or pool.vacant_bytes > pool.policy.keep_mapped_bytes) pool.giveBack();
     }
 
     /// Gives all idle memory back to the system, and the address space of slabs without a stack in use.
@@ -334,18 +388,31 @@ pub const Pool = struct {
     }
 
     pub fn statistics(pool: *const Pool) Statistics {
+        const kept = pool.countKept();
         return .{
-            .in_use = pool.in_use,
+            .in_use = pool.in_use - kept.stacks,
             .mapped_bytes = pool.mapped_bytes,
-            .dirty_bytes = pool.dirty_bytes,
+            .dirty_bytes = pool.dirty_bytes + kept.bytes,
             .guards = pool.guards,
             .high_water = pool.high_water,
         };
     }
 
+    const Kept = struct { stacks: usize = 0, bytes: usize = 0 };
+
+    fn countKept(pool: *const Pool) Kept {
+        var kept: Kept = .{};
+        for (&pool.classes, 0..) |*class, index| {
+            kept.stacks += class.kept_len;
+            kept.bytes += class.kept_len * sizeOfClass(index);
+        }
+        return kept;
+    }
+
     /// What was idle longest goes, of each class in turn, until half of what the policy allows is left: so this is rare. Slabs without a
     /// stack in use go whole where the system does not take memory back otherwise.
     noinline fn giveBack(pool: *Pool) void {
+        pool.dropKept();
         const keep_dirty = pool.policy.keep_dirty_bytes / 2;
         const keep_vacant = pool.policy.keep_mapped_bytes / 2;
         defer pool.refused_bytes = if (pool.dirty_bytes > pool.policy.keep_dirty_bytes)
@@ -428,6 +495,7 @@ pub const Pool = struct {
         if (slab.next) |next| next.previous = slab;
         @atomicStore(?*Slab, &pool.slabs, slab, .release);
         class.pushFirst(slab);
+        class.max_kept = @min(Class.most_kept, class_kept_bytes / stack_size);
         pool.mapped_bytes += mapping.len;
         pool.vacant_bytes += mapping.len;
         return slab;

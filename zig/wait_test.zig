@@ -536,7 +536,7 @@ test "a group: all are awaited, the first failure cancels the others, no way out
         for ([_]u64{ 30, 10, 20 }) |ms| try group.spawn(Body.ok, .{ &sum, ms }, .{ .name = "ok" });
         try group.wait();
         try testing.expectEqual(60, sum);
-        try testing.expectEqual(0, world.pool.in_use);
+        try testing.expectEqual(0, world.pool.statistics().in_use);
     }
     {
         const start = World.now;
@@ -614,7 +614,7 @@ test "a coroutine that waits can be destroyed where it stands" {
     event.set();
     event.deinit();
     channel.deinit();
-    try testing.expectEqual(0, world.pool.in_use);
+    try testing.expectEqual(0, world.pool.statistics().in_use);
     try world.tearDown();
 }
 
@@ -681,7 +681,7 @@ test "memory that runs out is told, and nothing is left behind" {
     try testing.expectError(error.OutOfMemory, xasync(sleepFor, .{1}, null));
     try group.wait();
     group.deinit();
-    try testing.expectEqual(0, world.pool.in_use);
+    try testing.expectEqual(0, world.pool.statistics().in_use);
     try testing.expectError(error.StackTooLarge, xasync(sleepFor, .{1}, 1 << 30));
     var small: [128]u8 align(libcoro.stack_alignment) = undefined;
     try testing.expectError(error.StackTooSmall, xasync(sleepFor, .{1}, @as(libcoro.StackT, &small)));
