@@ -37,7 +37,7 @@ pub noinline fn remainingStackSize() usize {
     const thread = coro.Thread.get();
     const co = thread.current.?;
     if (!co.isRoot()) return here -| @intFromPtr(co.stack.memory.ptr);
-    if (thread.root_bottom == null) thread.root_bottom = stacks.threadStackBottom() orelse return 0;
+    if (thread.root_bottom == null) thread.root_bottom = @import("thread_stack.zig").bottom() orelse return 0;
     return here -| thread.root_bottom.?;
 }
 

@@ -29,10 +29,9 @@
 const std = @import("std");
 const builtin = @import("builtin");
 const assert = std.debug.assert;
-const posix = std.posix;
 const linux = std.os.linux;
-const windows = std.os.windows;
 const Allocator = std.mem.Allocator;
+const mappings = @import("mapping.zig");
 const overflow = @import("overflow.zig");
 const sanitizer = @import("sanitizer.zig");
 
@@ -165,12 +164,15 @@ fn areResident(first: usize, pages: []u8) void {
     var answer: [most_asked]u8 = @splat(untold);
     const told = switch (builtin.os.tag) {
         .linux => linux.errno(linux.syscall3(.mincore, first, len, @intFromPtr(&answer))) == .SUCCESS,
-        .macos => darwin.mincore(first, len, &answer) == 0,
+        .macos => mincore(first, len, &answer) == 0,
         else => false,
     };
     const is_of_pages = answer.len == pages.len or answer[pages.len] == untold;
     if (told and is_of_pages) @memcpy(pages, answer[0..pages.len]) else @memset(pages, 1);
 }
+
+/// On macOS.
+extern "c" fn mincore(first: usize, len: usize, pages: [*]u8) c_int;
 
 /// Makes what was used zero. Returns how much that was.
 fn clean(memory: Memory) usize {
@@ -221,7 +223,7 @@ pub const Pool = struct {
     refused_bytes: usize = 0,
     high_water: usize = 0,
     watch: overflow.Watch = .{},
-    fault: Fault = .{},
+    fault: mappings.Fault = .{},
 
     const class_count = std.math.log2_int(usize, max_size / min_size) + 1;
     const slab_stacks = 64;
@@ -311,7 +313,7 @@ pub const Pool = struct {
         var next = pool.slabs;
         while (next) |slab| {
             next = slab.next;
-            unmap(slab.mapping);
+            mappings.unmap(slab.mapping);
         }
         pool.* = undefined;
     }
@@ -466,7 +468,7 @@ pub const Pool = struct {
         if (slab.next) |next| next.previous = slab.previous;
         @atomicStore(?*Slab, if (slab.previous) |previous| &previous.next else &pool.slabs, slab.next, .seq_cst);
         overflow.settle();
-        unmap(slab.mapping);
+        mappings.unmap(slab.mapping);
     }
 
     /// The stack whose guard holds `address`; null when it is in no guard of this pool. Reads memory only, so it is fit for
@@ -517,7 +519,7 @@ pub const Pool = struct {
 
     fn installGuard(pool: *Pool, page: []align(std.heap.page_size_min) u8) Guard {
         if (pool.best_guard == .advised) {
-            if (pool.fault.advise(page) and (pool.advice_proven or isUnreadable(page))) {
+            if (pool.fault.advise(page) and (pool.advice_proven or mappings.isUnreadable(page))) {
                 pool.advice_proven = true;
                 return .advised;
             }
@@ -553,172 +555,6 @@ pub const Pool = struct {
         return std.heap.pageSize();
     }
 };
-
-/// The system calls behind a pool. In tests each can be made to fail, so that every way out is walked.
-const Fault = struct {
-    maps_left: if (builtin.is_test) usize else void = if (builtin.is_test) std.math.maxInt(usize) else {},
-    refuse_advice: if (builtin.is_test) bool else void = if (builtin.is_test) false else {},
-    ignore_advice: if (builtin.is_test) bool else void = if (builtin.is_test) false else {},
-    refuse_protect: if (builtin.is_test) bool else void = if (builtin.is_test) false else {},
-    forgets_left: if (builtin.is_test) usize else void = if (builtin.is_test) std.math.maxInt(usize) else {},
-    /// How often it was asked.
-    forgets: if (builtin.is_test) usize else void = if (builtin.is_test) 0 else {},
-
-    fn map(fault: *Fault, len: usize) error{OutOfMemory}![]align(std.heap.page_size_min) u8 {
-        if (builtin.is_test) {
-            if (fault.maps_left == 0) return error.OutOfMemory;
-            fault.maps_left -= 1;
-        }
-        if (builtin.os.tag == .windows) return win.commit(len);
-        var flags: posix.MAP = .{ .TYPE = .PRIVATE, .ANONYMOUS = true };
-        // std does not name the flag on every architecture. Without it memory is only accounted for more strictly.
-        if (@hasField(posix.MAP, "NORESERVE")) flags.NORESERVE = true;
-        // No huge pages, which would commit far more than is used.
-        if (builtin.os.tag == .linux) flags.STACK = true;
-        const mapping = posix.mmap(null, len, .{ .READ = true, .WRITE = true }, flags, -1, 0) catch return error.OutOfMemory;
-        // Before Linux 6.7 STACK says nothing about huge pages. A refusal costs memory, not correctness.
-        if (builtin.os.tag == .linux) _ = linux.madvise(mapping.ptr, mapping.len, posix.MADV.NOHUGEPAGE);
-        return mapping;
-    }
-
-    fn advise(fault: *Fault, page: []align(std.heap.page_size_min) u8) bool {
-        if (builtin.os.tag != .linux) return false;
-        if (builtin.is_test and fault.refuse_advice) return false;
-        if (builtin.is_test and fault.ignore_advice) return true;
-        const guard_install = 102;
-        return linux.errno(linux.madvise(page.ptr, page.len, guard_install)) == .SUCCESS;
-    }
-
-    fn protect(fault: *Fault, page: []align(std.heap.page_size_min) u8) bool {
-        if (builtin.is_test and fault.refuse_protect) return false;
-        if (builtin.os.tag == .linux) return linux.errno(linux.mprotect(page.ptr, page.len, .{})) == .SUCCESS;
-        if (builtin.os.tag == .windows) return win.protect(page);
-        return std.c.mprotect(@ptrCast(page.ptr), page.len, .{}) == 0;
-    }
-
-    /// Gives memory back; it reads as zero afterwards. False: the system does not do that.
-    fn forget(fault: *Fault, memory: []align(std.heap.page_size_min) u8) bool {
-        if (builtin.is_test) {
-            fault.forgets += 1;
-            if (fault.forgets_left == 0) return false;
-            fault.forgets_left -= 1;
-        }
-        // Guards stay: advised ones survive this, protected ones have nothing to give.
-        if (builtin.os.tag == .linux) return linux.errno(linux.madvise(memory.ptr, memory.len, posix.MADV.DONTNEED)) == .SUCCESS;
-        return false;
-    }
-};
-
-/// Asks the kernel to read an argument there, which says EFAULT instead of raising a signal, or else that there is no such
-/// descriptor. Not a path: Valgrind reads those itself first, and dies.
-pub fn isUnreadable(page: []align(std.heap.page_size_min) u8) bool {
-    if (builtin.os.tag != .linux) return true;
-    return linux.errno(linux.epoll_ctl(-1, linux.EPOLL.CTL_ADD, -1, @ptrCast(page.ptr))) == .FAULT;
-}
-
-fn unmap(mapping: []align(std.heap.page_size_min) u8) void {
-    if (builtin.os.tag == .windows) return win.free(mapping);
-    posix.munmap(mapping);
-}
-
-/// Memory on Windows. It is committed at once, which promises it but takes none before it is used. A guard is a page without
-/// access: the system's own guard pages grow a stack and vanish when hit, which is not meant here.
-const win = struct {
-    const process = windows.GetCurrentProcess();
-
-    fn commit(len: usize) error{OutOfMemory}![]align(std.heap.page_size_min) u8 {
-        var base: ?*anyopaque = null;
-        var size = len;
-        const status = windows.ntdll.NtAllocateVirtualMemory(process, @ptrCast(&base), 0, &size, .{ .COMMIT = true, .RESERVE = true }, .{ .READWRITE = true });
-        if (status != .SUCCESS) return error.OutOfMemory;
-        const bytes: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(base.?));
-        return bytes[0..len];
-    }
-
-    fn protect(page: []align(std.heap.page_size_min) u8) bool {
-        var base: ?*anyopaque = page.ptr;
-        var size = page.len;
-        var old: windows.PAGE = undefined;
-        return windows.ntdll.NtProtectVirtualMemory(process, @ptrCast(&base), &size, .{ .NOACCESS = true }, &old) == .SUCCESS;
-    }
-
-    fn free(mapping: []align(std.heap.page_size_min) u8) void {
-        var base: ?*anyopaque = mapping.ptr;
-        var size: usize = 0;
-        _ = windows.ntdll.NtFreeVirtualMemory(process, @ptrCast(&base), &size, .{ .RELEASE = true });
-    }
-
-    extern "kernel32" fn GetCurrentThreadStackLimits(low: *usize, high: *usize) callconv(.winapi) void;
-};
-
-/// The lowest address that the calling thread's own stack may grow to; null when the system does not tell.
-/// Costs a read of /proc/self/maps on Linux, so keep the answer.
-pub fn threadStackBottom() ?usize {
-    const here = @frameAddress();
-    if (builtin.os.tag.isDarwin()) {
-        const self = darwin.pthread_self();
-        return @intFromPtr(darwin.pthread_get_stackaddr_np(self)) - darwin.pthread_get_stacksize_np(self);
-    }
-    if (builtin.os.tag == .linux) return findInMaps(here);
-    if (builtin.os.tag == .windows) {
-        var bounds: [2]usize = undefined;
-        win.GetCurrentThreadStackLimits(&bounds[0], &bounds[1]);
-        return bounds[0];
-    }
-    return null;
-}
-
-const darwin = struct {
-    extern "c" fn mincore(first: usize, len: usize, pages: [*]u8) c_int;
-    extern "c" fn pthread_self() *anyopaque;
-    extern "c" fn pthread_get_stackaddr_np(*anyopaque) *anyopaque;
-    extern "c" fn pthread_get_stacksize_np(*anyopaque) usize;
-};
-
-/// Not inlined: a caller on a small coroutine's stack has no room for the buffer, and needs none.
-noinline fn findInMaps(here: usize) ?usize {
-    const rc = linux.open("/proc/self/maps", .{ .ACCMODE = .RDONLY, .CLOEXEC = true }, 0);
-    if (linux.errno(rc) != .SUCCESS) return null;
-    const fd: linux.fd_t = @intCast(rc);
-    defer _ = linux.close(fd);
-
-    var buffer: [4096]u8 = undefined;
-    var filled: usize = 0;
-    var below: usize = 0;
-    while (true) {
-        const n = linux.read(fd, buffer[filled..].ptr, buffer.len - filled);
-        if (linux.errno(n) != .SUCCESS or n == 0) return null;
-        filled += n;
-        var rest: []const u8 = buffer[0..filled];
-        while (std.mem.indexOfScalar(u8, rest, '\n')) |end| : (rest = rest[end + 1 ..]) {
-            const line = rest[0..end];
-            const range = parseRange(line) orelse return null;
-            if (here >= range[0] and here < range[1]) return stackBottom(range, below, line);
-            below = range[1];
-        }
-        if (rest.len == buffer.len) return null; // a line longer than any path
-        std.mem.copyForwards(u8, &buffer, rest);
-        filled = rest.len;
-    }
-}
-
-fn parseRange(line: []const u8) ?[2]usize {
-    const dash = std.mem.indexOfScalar(u8, line, '-') orelse return null;
-    const space = std.mem.indexOfScalarPos(u8, line, dash, ' ') orelse return null;
-    const low = std.fmt.parseInt(usize, line[0..dash], 16) catch return null;
-    const high = std.fmt.parseInt(usize, line[dash + 1 .. space], 16) catch return null;
-    return .{ low, high };
-}
-
-/// A thread's stack is mapped whole. The process's first stack grows on demand, down to its limit or to what lies below.
-fn stackBottom(range: [2]usize, below: usize, line: []const u8) usize {
-    if (!std.mem.endsWith(u8, line, "[stack]")) return range[0];
-    const kernel_gap = 1024 * 1024;
-    var limit: linux.rlimit = undefined;
-    if (linux.errno(linux.getrlimit(.STACK, &limit)) != .SUCCESS) return range[0];
-    const by_limit = range[1] -| @as(usize, @intCast(@min(limit.cur, std.math.maxInt(usize))));
-    return @min(range[0], @max(by_limit, below + kernel_gap));
-}
 
 test {
     _ = @import("stack_test.zig");
