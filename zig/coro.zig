@@ -563,5 +563,6 @@ pub inline fn xframe() Frame {
 
 test {
     _ = @import("coro_test.zig");
+    _ = @import("misuse_test.zig");
     _ = @import("reuse_test.zig");
 }
