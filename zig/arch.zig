@@ -1,5 +1,5 @@
 //! The switch of the machine we build for. One file under `arch/` per architecture and ABI, each with the same names:
-//! `Context`, `Frame`, `initContext`, `switchContext`, `record_offset`, `stack_alignment`, and `callOnStack` where traces need it.
+//! `Context`, `Frame`, `initContext`, `switchContext`, `jumpTo`, `record_offset`, `stack_alignment`, and `callOnStack` where traces need it.
 
 const std = @import("std");
 const builtin = @import("builtin");
@@ -43,9 +43,22 @@ pub fn initContext(from: Start) Context {
     return native.initContext(from);
 }
 
+/// Whether a context of a stack where nothing was touched since, but by the coroutine that started from it, is still, or again, what
+/// `initContext` makes for `top`.
+pub inline fn isInitial(context: *const Context, top: usize) bool {
+    // Otherwise the floating-point control is the creator's. And on x86 an argument belongs to who gets it.
+    if (@import("arch/fp_control.zig").is_saved or builtin.cpu.arch == .x86) return false;
+    return context.pc == @intFromPtr(&native.start) and context.sp == top - frame_size;
+}
+
 /// Saves where we are into `from` and goes on at `to`. Returns when somebody switches to `from`.
 pub inline fn switchContext(from: *Context, to: *const Context) void {
     native.switchContext(from, to);
+}
+
+/// Goes on at `to` and never comes back.
+pub inline fn jumpTo(to: *const Context) noreturn {
+    native.jumpTo(to);
 }
 
 /// The frame record in a context, as a frame pointer to it.

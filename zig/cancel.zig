@@ -35,7 +35,7 @@ pub const Scope = struct {
 /// `xcancel` also waits for the end.
 pub fn requestCancel(frame: anytype) void {
     const co: *Coro = frame.frame();
-    if (co.status == .done or co.scope.state != .quiet) return;
+    if (co.status() == .done or co.scope.state != .quiet) return;
     co.scope.state = .requested;
     interrupt(co);
 }

@@ -19,6 +19,11 @@
 //!    `suspended` or `done`.
 //!  * Nothing is resumed from inside a wake: a wake queues.
 //!  * Every coroutine is in its thread's list of live ones from creation to `deinit`.
+//!  * One that has returned and was given back may stay where it is, with its stack, until its pool gives both to another. Then `stack`,
+//!    `task`, the initial frame and, if it never suspended, `context` are as they were, and are not written again.
+//!
+//! What creating and switching costs is stores: processors finish one a cycle, and several of all else. So nothing is stored that is
+//! there already, and one word holds the link and the status.
 //!
 //! Misuse is an error from `tryResume` and the `Safe` functions, and a panic that names the coroutine from the others.
 //! Such panics happen on the thread's own stack, which has room for a trace.
@@ -71,11 +76,10 @@ pub const CreateError = stacks.Error || error{
 /// A coroutine of any type. It lies at the top of its own stack.
 pub const Coro = struct {
     // What a switch touches comes first, in two lines of the cache beside the body's first frame.
-    context: arch.Context,
-    /// To who is switched to at the next suspend, in the form that traces follow.
-    link: arch.Link = .{},
+    context: arch.Context align(stacks.Stack.line),
+    /// To who is switched to at the next suspend, in the form that traces follow; while it is not active, its status.
+    link: arch.Link,
     thread: *Thread,
-    status: Status align(@alignOf(usize)) = .start,
     stack: stacks.Stack,
     task: Executor.Task = .{ .kind = .coro },
     entry: Entry,
@@ -85,8 +89,9 @@ pub const Coro = struct {
     executor: ?*Executor,
     /// The thread's live coroutines.
     next_live: ?*Coro,
+    scope: Scope = .{},
     fiber: sanitizer.Fiber,
-    // What follows begins as zeros, side by side, which the compiler clears in few stores.
+    // What follows begins as zeros, a line of the cache on most machines, which the compiler clears in few stores.
     prev_live: ?*Coro = null,
     /// What it is suspended in, when that is a wait.
     parked: ?*Wait = null,
@@ -100,9 +105,13 @@ pub const Coro = struct {
     scopes: ?*Scope = null,
     /// Whose request was delivered last.
     cancelled_by: ?*Scope = null,
-    scope: Scope = .{},
     name_len: u8 = 0,
     name_buffer: [max_name_len]u8 = undefined,
+
+    /// In `link.frame`, where no record is. A walk over stack frames ends at each, and what can be resumed is least.
+    const suspended = 0;
+    const start = 1;
+    const done = 3;
 
     pub const Entry = *const fn (*Coro) void;
     pub const max_name_len = 31;
@@ -114,55 +123,108 @@ pub const Coro = struct {
     /// A coroutine that will run `entry` on a stack of at least `size` bytes from `pool`. It runs at the first resume.
     /// `name` is copied and cut at `max_name_len` bytes. Wakes go to the thread's Env's executor; set `executor` to
     /// change that. Given back by `deinit`.
-    pub fn init(pool: *stacks.Pool, size: usize, entry: Entry, userdata: ?*anyopaque, name_: []const u8) CreateError!*Coro {
+    pub fn init(pool: *stacks.Pool, size: usize, entry: Entry, userdata: ?*anyopaque, name_: []const u8) callconv(stacks.inlined) CreateError!*Coro {
+        return create(pool, size, entry, userdata, name_, 0);
+    }
+
+    /// The same with `reserved` bytes right below the Coro, aligned to 16, that are kept free of the body's frames.
+    pub fn create(pool: *stacks.Pool, size: usize, entry: Entry, userdata: ?*anyopaque, name_: []const u8, reserved: usize) callconv(stacks.inlined) CreateError!*Coro {
+        const kept = pool.takeKept(size) orelse return createFresh(pool, size, entry, userdata, name_, reserved);
+        const co: *Coro = @alignCast(@fieldParentPtr("stack", kept));
+        if (@intFromPtr(co) - @intFromPtr(kept.memory.ptr) < reserved + stack_alignment + arch.frame_size + min_body_size) {
+            @branchHint(.cold);
+            co.releaseStack();
+            return error.StackTooSmall;
+        }
+        co.begin(entry, userdata, name_, reserved, true);
+        return co;
+    }
+
+    noinline fn createFresh(pool: *stacks.Pool, size: usize, entry: Entry, userdata: ?*anyopaque, name_: []const u8, reserved: usize) CreateError!*Coro {
         const stack = try pool.acquire(size);
         errdefer stack.release();
-        return place(stack, entry, userdata, name_, 0);
+        return place(stack, entry, userdata, name_, reserved);
     }
 
     /// The same on a stack that `deinit` releases to wherever it came from. On an error the stack stays the caller's.
-    /// `reserved` bytes right below the Coro, aligned to 16, are kept free of the body's frames.
     pub fn place(stack: stacks.Stack, entry: Entry, userdata: ?*anyopaque, name_: []const u8, reserved: usize) callconv(stacks.inlined) error{StackTooSmall}!*Coro {
-        const needed = @sizeOf(Coro) + stacks.Stack.line + reserved + stack_alignment + arch.frame_size + min_body_size;
-        if (stack.top() - @intFromPtr(stack.memory.ptr) < needed) return error.StackTooSmall;
+        if (!hasRoom(&stack, reserved)) return error.StackTooSmall;
         const co = atTop(&stack);
-        const top = std.mem.alignBackward(usize, @intFromPtr(co) - reserved, stack_alignment);
-        const thread = Thread.get();
-        const fiber: sanitizer.Fiber = .init(stack.memory);
-        co.* = .{
-            .context = undefined,
-            .thread = thread,
-            .stack = stack,
-            .entry = entry,
-            .storage = userdata,
-            .executor = thread.env.executor,
-            .next_live = thread.live,
-            .fiber = fiber,
-        };
-        const low = @intFromPtr(stack.memory.ptr);
-        co.context = arch.initContext(.{ .low = low, .top = top, .entry = main, .argument = co, .link = &co.link });
-        co.setName(name_);
+        co.stack = stack;
+        co.task = .{ .kind = .coro };
+        co.scope = .{};
         if (stack.guard == .none) co.canaryWord().* = magic;
+        co.begin(entry, userdata, name_, reserved, false);
+        return co;
+    }
+
+    fn hasRoom(stack: *const stacks.Stack, reserved: usize) callconv(stacks.inlined) bool {
+        const needed = @sizeOf(Coro) + stacks.Stack.line + reserved + stack_alignment + arch.frame_size + min_body_size;
+        return stack.top() - @intFromPtr(stack.memory.ptr) >= needed;
+    }
+
+    /// Sets all but `stack`, `task` and `scope.outer`, which one that has returned has left as they begin.
+    fn begin(co: *Coro, entry: Entry, userdata: ?*anyopaque, name_: []const u8, reserved: usize, comptime is_kept: bool) callconv(stacks.inlined) void {
+        const thread = Thread.get();
+        // A store that changes nothing costs more than a look.
+        if (!is_kept or co.thread != thread) co.thread = thread;
+        co.entry = entry;
+        co.storage = userdata;
+        co.executor = thread.env.executor;
+        co.fiber = .init(co.stack.memory);
+        co.prev_live = null;
+        co.parked = null;
+        co.joiners = .{};
+        co.finishedFn = null;
+        co.anchors = null;
+        co.scopes = null;
+        co.cancelled_by = null;
+        co.scope.state = .quiet;
+        co.setName(name_);
+        const top = std.mem.alignBackward(usize, @intFromPtr(co) - reserved, stack_alignment);
+        if (!is_kept or !arch.isInitial(&co.context, top)) co.context = arch.initContext(.{
+            .low = @intFromPtr(co.stack.memory.ptr),
+            .top = top,
+            .entry = main,
+            .argument = co,
+            .link = &co.link,
+        });
+        co.link.frame = start;
+        co.next_live = thread.live;
         if (thread.live) |first| first.prev_live = co;
         thread.live = co;
-        return co;
     }
 
     /// Gives the stack back and runs nothing of the body, no `defer` either; what it waits for is taken back, and its time limits
     /// end. Panics when it is active, when somebody awaits it, when it waits for what only the kernel can end, or when a group on its
     /// stack has children: cancel and await it first. `co` is gone after it.
     pub fn deinit(co: *Coro) void {
-        if (co.status != .done) co.abandon();
-        if (co.prev_live) |prev| prev.next_live = co.next_live else co.thread.live = co.next_live;
-        if (co.next_live) |next| next.prev_live = co.prev_live;
+        if (co.link.frame != done) return co.destroyUnfinished();
+        co.unlink();
+        co.fiber.deinit(co.stack.memory, true);
+        if (!co.stack.keep()) co.releaseStack();
+    }
+
+    noinline fn destroyUnfinished(co: *Coro) void {
+        co.abandon();
+        co.unlink();
+        co.fiber.deinit(co.stack.memory, co.link.frame != start);
+        co.releaseStack();
+    }
+
+    noinline fn releaseStack(co: *Coro) void {
         const stack = co.stack;
-        co.fiber.deinit(stack.memory, co.status != .start);
         stack.release();
     }
 
+    inline fn unlink(co: *Coro) void {
+        if (co.prev_live) |prev| prev.next_live = co.next_live else co.thread.live = co.next_live;
+        if (co.next_live) |next| next.prev_live = co.prev_live;
+    }
+
     /// What finishing would have done; one that has returned waits for nothing and nobody waits for it.
-    noinline fn abandon(co: *Coro) void {
-        if (co.status == .active) fail(.deinit_active, co);
+    fn abandon(co: *Coro) void {
+        if (co.status() == .active) fail(.deinit_active, co);
         if (!co.joiners.isEmpty()) fail(.deinit_awaited, co);
         if (co.parked) |wait| if (!wait.abandon()) fail(.deinit_parked, co);
         if (!Anchor.releaseAll(co)) fail(.deinit_parent, co);
@@ -171,13 +233,13 @@ pub const Coro = struct {
 
     /// Runs it until it suspends or returns. Panics when it cannot be resumed.
     pub inline fn @"resume"(co: *Coro) void {
-        if (@intFromEnum(co.status) > @intFromEnum(Status.suspended)) fail(.resume_misuse, co);
+        if (!co.canResume()) fail(.resume_misuse, co);
         co.switchIn();
     }
 
     /// The same with an error instead of a panic.
     pub fn tryResume(co: *Coro) ResumeError!void {
-        switch (co.status) {
+        switch (co.status()) {
             .start, .suspended => co.switchIn(),
             .active => return error.ResumeActive,
             .done => return error.ResumeFinished,
@@ -186,12 +248,15 @@ pub const Coro = struct {
 
     /// For the executor, which has taken it out of the queue.
     pub inline fn resumeDequeued(co: *Coro) void {
-        if (@intFromEnum(co.status) > @intFromEnum(Status.suspended)) fail(.resume_misuse, co);
+        if (!co.canResume()) fail(.resume_misuse, co);
         co.switchTo();
     }
 
     inline fn switchIn(co: *Coro) void {
-        if (co.task.queue) |queue| queue.remove(&co.task);
+        if (co.task.queue) |queue| {
+            @branchHint(.unlikely);
+            queue.remove(&co.task);
+        }
         co.switchTo();
     }
 
@@ -200,28 +265,33 @@ pub const Coro = struct {
         if (builtin.mode == .Debug) assert(thread == Thread.get());
         const from = thread.current.?;
         co.link.frame = arch.recordOf(&from.context);
-        co.status = .active;
         thread.current = co;
         from.fiber.leave(&co.fiber, false);
         arch.switchContext(&from.context, &co.context);
         from.fiber.arrive(null);
-        if (thread.after) |after| after.run(thread);
+        // By way of `co`, which the caller mostly has at hand: a store less before the switch than `thread`.
+        if (co.thread.after) |after| {
+            @branchHint(.unlikely);
+            after.run(co.thread);
+        }
     }
 
     /// Goes back to the resumer, until resumed again. For the current coroutine only, never the root.
     pub inline fn @"suspend"(co: *Coro) void {
         assert(co == co.thread.current);
         if (co.hasOverflowed()) fail(.overflow, co);
-        co.status = .suspended;
-        co.switchOut(false);
+        const to = co.handOver(suspended);
+        arch.switchContext(&co.context, &to.context);
         co.fiber.arrive(&co.resumer().fiber);
     }
 
-    inline fn switchOut(co: *Coro, comptime last: bool) void {
+    /// To whom to switch next.
+    inline fn handOver(co: *Coro, comptime state: usize) *Coro {
         const to = co.resumer();
+        co.link.frame = state;
         co.thread.current = to;
-        co.fiber.leave(&to.fiber, last);
-        arch.switchContext(&co.context, &to.context);
+        co.fiber.leave(&to.fiber, state == done);
+        return to;
     }
 
     /// First on the new stack.
@@ -235,16 +305,27 @@ pub const Coro = struct {
     inline fn finish(co: *Coro) noreturn {
         assert(co == co.thread.current);
         if (co.hasOverflowed()) fail(.overflow, co);
-        co.status = .done;
         // A wake queues; nothing else runs before the switch.
         while (co.joiners.pop()) |w| w.wake();
         if (co.task.queue) |queue| queue.remove(&co.task);
         if (co.finishedFn) |func| co.thread.after = .{ .func = @ptrCast(func), .data = co };
-        co.switchOut(true);
-        unreachable; // a finished coroutine is never resumed
+        arch.jumpTo(&co.handOver(done).context);
     }
 
-    /// Who resumed it last.
+    inline fn canResume(co: *const Coro) bool {
+        return co.link.frame <= start;
+    }
+
+    pub inline fn status(co: *const Coro) Status {
+        return switch (co.link.frame) {
+            suspended => .suspended,
+            start => .start,
+            done => .done,
+            else => .active,
+        };
+    }
+
+    /// Who resumed an active one.
     pub inline fn resumer(co: *const Coro) *Coro {
         return @alignCast(@fieldParentPtr("context", arch.contextOf(co.link.frame)));
     }
@@ -278,7 +359,7 @@ pub const Coro = struct {
     pub fn onStack(stack: *const stacks.Stack) ?*Coro {
         const co = atTop(stack);
         const has_coro = co.stack.memory.ptr == stack.memory.ptr and co.stack.memory.len == stack.memory.len;
-        return if (has_coro and co.status == .active and co.thread.current == co) co else null;
+        return if (has_coro and co.status() == .active and co.thread.current == co) co else null;
     }
 
     fn atTop(stack: *const stacks.Stack) callconv(stacks.inlined) *Coro {
@@ -287,7 +368,10 @@ pub const Coro = struct {
 
     /// The current coroutine: whether it runs below its stack, having jumped the guard, or has overwritten the canary where there is none.
     pub inline fn hasOverflowed(co: *const Coro) bool {
-        if (co.stack.guard == .none) return co.canaryWord().* != magic;
+        if (co.stack.guard == .none) {
+            @branchHint(.unlikely);
+            return co.canaryWord().* != magic;
+        }
         return arch.stackPointer() < @intFromPtr(co.stack.memory.ptr);
     }
 
@@ -297,7 +381,7 @@ pub const Coro = struct {
         return if (co.isRoot()) 0 else stacks.highWater(co.stack.memory);
     }
 
-    /// How many coroutines are active below it: who resumed it, and so on, the root not counted. Reads memory only.
+    /// How many coroutines are active below an active one: who resumed it, and so on, the root not counted. Reads memory only.
     pub fn depth(co: *const Coro) usize {
         var n: usize = 0;
         var at = co.resumer();
@@ -349,7 +433,7 @@ pub const Thread = struct {
             .context = undefined,
             .thread = thread,
             .stack = undefined,
-            .status = .active,
+            .link = .{ .frame = std.math.maxInt(usize) },
             .entry = undefined,
             .storage = null,
             .executor = null,
@@ -394,7 +478,7 @@ const Failure = struct {
         switch (failure.kind) {
             .resume_misuse => std.debug.panic("cannot resume coroutine \"{s}\": it {s}", .{
                 name,
-                if (co.status == .done) "has finished" else "is running",
+                if (co.status() == .done) "has finished" else "is running",
             }),
             .deinit_active => std.debug.panic("cannot destroy coroutine \"{s}\": it is running", .{name}),
             .deinit_awaited => std.debug.panic("cannot destroy coroutine \"{s}\": another awaits it", .{name}),
@@ -419,7 +503,7 @@ const Failure = struct {
             .no_clock => std.debug.panic("\"{s}\" cannot sleep: its executor knows no time; asyncio.Executor's does", .{name}),
             .no_value => std.debug.panic("coroutine \"{s}\" has no such value: it {s}", .{
                 name,
-                if (co.status == .done) "has finished" else "was switched to or from without one",
+                if (co.status() == .done) "has finished" else "was switched to or from without one",
             }),
             .no_result => std.debug.panic("coroutine \"{s}\" has not returned yet", .{name}),
             .wrong_type => std.debug.panic("xyield of another type in coroutine \"{s}\"", .{name}),
@@ -479,4 +563,6 @@ pub inline fn xframe() Frame {
 
 test {
     _ = @import("coro_test.zig");
+    _ = @import("misuse_test.zig");
+    _ = @import("reuse_test.zig");
 }

@@ -41,7 +41,7 @@ pub const Executor = struct {
     pub fn runSoon(exec: *Executor, it: anytype) void {
         if (@TypeOf(it) == *Func) return exec.ready.pushNew(&it.task);
         const co: *Coro = it.frame();
-        assert(co.status != .done and !co.isRoot());
+        assert(co.status() != .done and !co.isRoot());
         exec.ready.pushNew(&co.task);
     }
 

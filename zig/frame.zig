@@ -37,7 +37,7 @@ pub noinline fn remainingStackSize() usize {
     const thread = coro.Thread.get();
     const co = thread.current.?;
     if (!co.isRoot()) return here -| @intFromPtr(co.stack.memory.ptr);
-    if (thread.root_bottom == null) thread.root_bottom = stacks.threadStackBottom() orelse return 0;
+    if (thread.root_bottom == null) thread.root_bottom = @import("thread_stack.zig").bottom() orelse return 0;
     return here -| thread.root_bottom.?;
 }
 
@@ -173,7 +173,7 @@ const Join = struct {
     }
 
     pub fn poll(op: *Join) ?void {
-        return if (op.co.status == .done) {} else null;
+        return if (op.co.status() == .done) {} else null;
     }
 
     pub fn park(op: *Join) void {
@@ -267,9 +267,7 @@ pub fn CoroT(comptime func: anytype, comptime options: CoroOptions) type {
 
         /// A coroutine that has not started. `stack` as for `xasync`.
         pub fn init(args: anytype, stack: anytype) CreateError!Self {
-            const from = try getStack(stack);
-            errdefer from.release();
-            const co = try Coro.place(from, run, null, comptime (options.name orelse nameOf(Self)), @sizeOf(Storage) + @alignOf(Storage));
+            const co = try place(stack, run, comptime (options.name orelse nameOf(Self)), @sizeOf(Storage) + @alignOf(Storage));
             const storage = storageOf(co);
             storage.* = .{ .args = undefined };
             inline for (&storage.args, args) |*to, arg| if (@TypeOf(to.*) != comptime_int) {
@@ -290,7 +288,7 @@ pub fn CoroT(comptime func: anytype, comptime options: CoroOptions) type {
         }
 
         pub fn status(self: Self) Status {
-            return self.co.status;
+            return self.co.status();
         }
 
         pub inline fn frame(self: Self) Frame {
@@ -335,7 +333,7 @@ pub fn CoroT(comptime func: anytype, comptime options: CoroOptions) type {
 
         /// What it returned. It must have finished.
         pub fn xreturned(self: Self) ReturnT {
-            if (self.co.status != .done) fail(.no_result, self.co);
+            if (self.co.status() != .done) fail(.no_result, self.co);
             return storageOf(self.co).value.returned;
         }
 
@@ -377,21 +375,28 @@ pub fn nameOf(comptime F: type) []const u8 {
     return whole[start .. std.mem.findScalarPos(u8, whole, start, '\'') orelse whole.len];
 }
 
-/// A stack from what `xasync` accepts.
-fn getStack(stack: anytype) CreateError!stacks.Stack {
-    const T = @TypeOf(stack);
-    return switch (@typeInfo(T)) {
-        .null => defaultStack(null),
-        .int, .comptime_int => defaultStack(stack),
-        .optional => if (stack) |given| getStack(given) else defaultStack(null),
-        else => .fromMemory(stack),
+/// A coroutine on what `xasync` accepts as a stack.
+fn place(stack: anytype, entry: Coro.Entry, name: []const u8, reserved: usize) callconv(stacks.inlined) CreateError!*Coro {
+    return switch (@typeInfo(@TypeOf(stack))) {
+        .null => placeSized(defaultSize(), entry, name, reserved),
+        .int, .comptime_int => placeSized(stack, entry, name, reserved),
+        .optional => if (stack) |given| place(given, entry, name, reserved) else placeSized(defaultSize(), entry, name, reserved),
+        else => Coro.place(.fromMemory(stack), entry, null, name, reserved),
     };
 }
 
-fn defaultStack(size: ?usize) CreateError!stacks.Stack {
+fn defaultSize() usize {
+    return coro.getEnv().default_stack_size orelse coro.default_stack_size;
+}
+
+fn placeSized(bytes: usize, entry: Coro.Entry, name: []const u8, reserved: usize) callconv(stacks.inlined) CreateError!*Coro {
     const env = coro.getEnv();
-    const bytes = size orelse env.default_stack_size orelse coro.default_stack_size;
-    if (env.pool) |pool| return pool.acquire(bytes);
-    if (env.stack_allocator) |allocator| return .fromAllocator(allocator, bytes);
-    return error.NoStackSource;
+    if (env.pool) |pool| return Coro.create(pool, bytes, entry, null, name, reserved);
+    return placeOn(env.stack_allocator orelse return error.NoStackSource, bytes, entry, name, reserved);
+}
+
+noinline fn placeOn(allocator: std.mem.Allocator, bytes: usize, entry: Coro.Entry, name: []const u8, reserved: usize) CreateError!*Coro {
+    const stack: stacks.Stack = try .fromAllocator(allocator, bytes);
+    errdefer stack.release();
+    return Coro.place(stack, entry, null, name, reserved);
 }

@@ -71,6 +71,8 @@ test {
     _ = @import("executor.zig");
     _ = @import("waiter.zig");
     _ = @import("wait_test.zig");
+    _ = @import("cancel_test.zig");
+    _ = @import("select_test.zig");
     _ = @import("schedule_test.zig");
     _ = @import("channel.zig");
     _ = @import("timer.zig");

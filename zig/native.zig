@@ -113,7 +113,7 @@ pub const NativeFrame = struct {
     pub fn run(frame: *NativeFrame) i32 {
         frame.driven = true;
         frame.co.@"resume"();
-        if (frame.co.status != .done) {
+        if (frame.co.status() != .done) {
             frame.driven = false;
             return code.suspended;
         }
@@ -124,7 +124,7 @@ pub const NativeFrame = struct {
     }
 
     pub fn resumeWith(frame: *NativeFrame, value: f64) i32 {
-        if (frame.waits_for != .resume_ or frame.co.status != .suspended or frame.co.task.queue != null) return code.not_resumable;
+        if (frame.waits_for != .resume_ or frame.co.status() != .suspended or frame.co.task.queue != null) return code.not_resumable;
         frame.injected = value;
         return frame.run();
     }
@@ -328,7 +328,7 @@ pub const NativeFrame = struct {
     }
 
     fn isRunning(frame: *NativeFrame) bool {
-        return frame.co.status == .active and frame.co.thread.current == frame.co;
+        return frame.co.status() == .active and frame.co.thread.current == frame.co;
     }
 
     fn socketOf(frame: *NativeFrame, handle: Handle) error{ NotRunning, Cancelled, BadHandle }!*tcp.Socket {

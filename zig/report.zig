@@ -15,7 +15,7 @@ pub const Live = struct {
     pub fn next(live: *Live) ?*Coro {
         while (live.at) |co| {
             live.at = co.next_live;
-            if (co.status != .done) return co;
+            if (co.status() != .done) return co;
         }
         return null;
     }
@@ -69,7 +69,7 @@ pub const List = struct {
     }
 
     fn has(list: List, co: *const Coro) bool {
-        return co.status != .done and (list.executor == null or co.executor == list.executor);
+        return co.status() != .done and (list.executor == null or co.executor == list.executor);
     }
 };
 
@@ -87,7 +87,7 @@ pub const State = struct {
             return;
         }
         if (co.task.queue != null) return writer.writeAll("is ready to run");
-        try writer.writeAll(switch (co.status) {
+        try writer.writeAll(switch (co.status()) {
             .start => "has not started",
             .suspended => "is suspended",
             .active => "runs",

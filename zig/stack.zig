@@ -8,10 +8,13 @@
 //! one costs the call that installs its guard. Sizes are powers of two from 4 KiB (or a page, if that is larger) to
 //! 8 MiB, each with its own slabs. What is idle is on record in the header, never in the stacks, so their memory can go.
 //!
-//! A stack goes `uncarved -> in use <-> idle`, and idle memory is dirty until it is given back. Invariants:
+//! A stack goes `uncarved -> in use <-> idle`, and idle memory is dirty until it is given back. Some are kept instead of going idle: their
+//! owner's data stays at the top, and the next owner need not write again what is the same. To their slab these are in use. They are few,
+//! the last kept goes first, and all go idle before any memory is given back. Invariants:
 //!  * A slab is in its class's list of available ones exactly while it has an idle or an uncarved stack; who released last is first.
-//!  * `dirty_bytes` counts the idle stacks that may hold committed memory, and is at most `policy.keep_dirty_bytes` after a release
-//!    where the system takes memory back. What goes first is what was idle longest: slab by slab from the end of the lists.
+//!  * `dirty_bytes` counts the idle stacks that may hold committed memory. With what is kept it is at most `policy.keep_dirty_bytes` after
+//!    a release where the system takes memory back; a policy that has no room for `max_kept_bytes` besides has none for keeping. What goes
+//!    first is what was idle longest: slab by slab from the end of the lists.
 //!  * Behind a class's `dirty_last` no slab has idle stacks that may hold committed memory, so none is looked at twice.
 //!  * Where the system takes nothing back, as with locked memory, it is asked again only when there is half as much again.
 //!
@@ -26,10 +29,9 @@
 const std = @import("std");
 const builtin = @import("builtin");
 const assert = std.debug.assert;
-const posix = std.posix;
 const linux = std.os.linux;
-const windows = std.os.windows;
 const Allocator = std.mem.Allocator;
+const mappings = @import("mapping.zig");
 const overflow = @import("overflow.zig");
 const sanitizer = @import("sanitizer.zig");
 
@@ -64,6 +66,8 @@ pub const Stack = struct {
     index: u8 = 0,
     /// Whoever acquired it keeps it: releasing this copy does nothing.
     is_lent: bool = false,
+    /// Of its slab.
+    class: ?*Pool.Class = null,
 
     /// Where the owner's part ends, at the top. Neighbours in a slab leave different gaps above it, up to a sixteenth of the stack, so that
     /// what they use most falls into different sets of the caches: with all of it at the end of a page, a first-level cache would hold
@@ -94,6 +98,18 @@ pub const Stack = struct {
         const memory = try allocator.alignedAlloc(u8, .fromByteUnits(alignment), size);
         if (measures_use) _ = clean(memory);
         return .{ .memory = memory, .guard = .none, .allocator = allocator.ptr, .allocator_vtable = allocator.vtable };
+    }
+
+    /// Instead of `release`, for a record that lies in the stack itself and stays there. False: release it.
+    pub fn keep(stack: *Stack) callconv(inlined) bool {
+        if (measures_use or stack.is_lent) return false;
+        const class = stack.class orelse return false;
+        if (class.kept_len >= class.max_kept) return false;
+        const pool = stack.slab.?.pool;
+        if (pool.dirty_bytes + Pool.max_kept_bytes > pool.policy.keep_dirty_bytes) return false;
+        class.kept[class.kept_len] = stack;
+        class.kept_len += 1;
+        return true;
     }
 
     pub fn release(stack: Stack) callconv(inlined) void {
@@ -148,12 +164,15 @@ fn areResident(first: usize, pages: []u8) void {
     var answer: [most_asked]u8 = @splat(untold);
     const told = switch (builtin.os.tag) {
         .linux => linux.errno(linux.syscall3(.mincore, first, len, @intFromPtr(&answer))) == .SUCCESS,
-        .macos => darwin.mincore(first, len, &answer) == 0,
+        .macos => mincore(first, len, &answer) == 0,
         else => false,
     };
     const is_of_pages = answer.len == pages.len or answer[pages.len] == untold;
     if (told and is_of_pages) @memcpy(pages, answer[0..pages.len]) else @memset(pages, 1);
 }
+
+/// On macOS.
+extern "c" fn mincore(first: usize, len: usize, pages: [*]u8) c_int;
 
 /// Makes what was used zero. Returns how much that was.
 fn clean(memory: Memory) usize {
@@ -204,19 +223,29 @@ pub const Pool = struct {
     refused_bytes: usize = 0,
     high_water: usize = 0,
     watch: overflow.Watch = .{},
-    fault: Fault = .{},
+    fault: mappings.Fault = .{},
 
     const class_count = std.math.log2_int(usize, max_size / min_size) + 1;
     const slab_stacks = 64;
     const slab_bytes = 16 * 1024 * 1024;
+    /// Of one class's kept stacks, and at least of all classes'.
+    const class_kept_bytes = 512 * 1024;
+    const max_kept_bytes = @as(usize, class_count) * class_kept_bytes;
     /// Half of the mappings that Linux allows a process by default stay for everybody else; a guard costs two.
     pub const max_protected = 16 * 1024;
 
     /// Slabs that have a stack to give, the last used first.
-    const Class = struct {
+    pub const Class = struct {
         first: ?*Slab = null,
         last: ?*Slab = null,
         dirty_last: ?*Slab = null,
+        /// The last one kept is last.
+        kept: [most_kept]*Stack = undefined,
+        kept_len: usize = 0,
+        /// 0 until there is a slab.
+        max_kept: usize = 0,
+
+        const most_kept = 32;
 
         fn pushFirst(class: *Class, slab: *Slab) void {
             assert(!slab.is_available);
@@ -268,7 +297,7 @@ pub const Pool = struct {
         }
 
         inline fn stackOf(slab: *Slab, index: u8) Stack {
-            return .{ .memory = slab.memoryOf(index), .guard = slab.guard[index], .index = index, .slab = slab };
+            return .{ .memory = slab.memoryOf(index), .guard = slab.guard[index], .index = index, .slab = slab, .class = slab.class };
         }
 
         pub fn isVacant(slab: *const Slab) bool {
@@ -278,24 +307,41 @@ pub const Pool = struct {
 
     /// Every stack must have been released.
     pub fn deinit(pool: *Pool) void {
+        pool.dropKept();
         assert(pool.in_use == 0);
         overflow.unwatch(pool);
         var next = pool.slabs;
         while (next) |slab| {
             next = slab.next;
-            unmap(slab.mapping);
+            mappings.unmap(slab.mapping);
         }
         pool.* = undefined;
     }
 
     /// At least `size` bytes, rounded up to the class. Fresh memory is zero, reused memory is as it was left.
     pub fn acquire(pool: *Pool, size: usize) callconv(inlined) Error!Stack {
+        if (pool.takeKept(size)) |stack| return stack.*;
         const index = try classOf(size);
         const class = &pool.classes[index];
         const slab = class.first orelse try pool.mapSlab(class, index);
         if (slab.idle_len == 0) pool.carve(slab);
         slab.idle_len -= 1;
         return pool.handOut(slab, slab.idle[slab.idle_len]);
+    }
+
+    /// The record of a stack of at least `size` bytes that is kept, with all that its last owner left there; null: there is none.
+    pub fn takeKept(pool: *Pool, size: usize) callconv(inlined) ?*Stack {
+        const class = &pool.classes[classOf(size) catch return null];
+        if (class.kept_len == 0) return null;
+        class.kept_len -= 1;
+        return class.kept[class.kept_len];
+    }
+
+    fn dropKept(pool: *Pool) void {
+        for (&pool.classes) |*class| {
+            for (class.kept[0..class.kept_len]) |stack| pool.putBack(stack.*);
+            class.kept_len = 0;
+        }
     }
 
     fn handOut(pool: *Pool, slab: *Slab, index: u8) callconv(inlined) Stack {
@@ -310,6 +356,17 @@ pub const Pool = struct {
 
     /// The next `acquire` of this size gets it.
     pub fn release(pool: *Pool, stack: Stack) callconv(inlined) void {
+        pool.putBack(stack);
+        if (pool.dirty_bytes > pool.mayBeDirty() +| pool.refused_bytes or pool.vacant_bytes > pool.policy.keep_mapped_bytes) pool.giveBack();
+    }
+
+    /// Besides what is kept, for which there is always room where any may be.
+    fn mayBeDirty(pool: *const Pool) callconv(inlined) usize {
+        const allowed = pool.policy.keep_dirty_bytes;
+        return if (allowed >= max_kept_bytes) allowed - max_kept_bytes else allowed -| pool.countKept().bytes;
+    }
+
+    fn putBack(pool: *Pool, stack: Stack) callconv(inlined) void {
         const slab = stack.slab.?;
         assert(slab.pool == pool and pool.in_use > 0);
         if (measures_use) pool.high_water = @max(pool.high_water, clean(stack.memory));
@@ -322,7 +379,6 @@ pub const Pool = struct {
             slab.class.pushFirst(slab);
         } else if (slab.class.dirty_last == null) slab.class.dirty_last = slab;
         if (slab.isVacant()) pool.vacant_bytes += slab.mapping.len;
-        if (pool.dirty_bytes > pool.policy.keep_dirty_bytes +| pool.refused_bytes or pool.vacant_bytes > pool.policy.keep_mapped_bytes) pool.giveBack();
     }
 
     /// Gives all idle memory back to the system, and the address space of slabs without a stack in use.
@@ -334,18 +390,31 @@ pub const Pool = struct {
     }
 
     pub fn statistics(pool: *const Pool) Statistics {
+        const kept = pool.countKept();
         return .{
-            .in_use = pool.in_use,
+            .in_use = pool.in_use - kept.stacks,
             .mapped_bytes = pool.mapped_bytes,
-            .dirty_bytes = pool.dirty_bytes,
+            .dirty_bytes = pool.dirty_bytes + kept.bytes,
             .guards = pool.guards,
             .high_water = pool.high_water,
         };
     }
 
+    const Kept = struct { stacks: usize = 0, bytes: usize = 0 };
+
+    fn countKept(pool: *const Pool) Kept {
+        var kept: Kept = .{};
+        for (&pool.classes, 0..) |*class, index| {
+            kept.stacks += class.kept_len;
+            kept.bytes += class.kept_len * sizeOfClass(index);
+        }
+        return kept;
+    }
+
     /// What was idle longest goes, of each class in turn, until half of what the policy allows is left: so this is rare. Slabs without a
     /// stack in use go whole where the system does not take memory back otherwise.
     noinline fn giveBack(pool: *Pool) void {
+        pool.dropKept();
         const keep_dirty = pool.policy.keep_dirty_bytes / 2;
         const keep_vacant = pool.policy.keep_mapped_bytes / 2;
         defer pool.refused_bytes = if (pool.dirty_bytes > pool.policy.keep_dirty_bytes)
@@ -399,7 +468,7 @@ pub const Pool = struct {
         if (slab.next) |next| next.previous = slab.previous;
         @atomicStore(?*Slab, if (slab.previous) |previous| &previous.next else &pool.slabs, slab.next, .seq_cst);
         overflow.settle();
-        unmap(slab.mapping);
+        mappings.unmap(slab.mapping);
     }
 
     /// The stack whose guard holds `address`; null when it is in no guard of this pool. Reads memory only, so it is fit for
@@ -428,6 +497,7 @@ pub const Pool = struct {
         if (slab.next) |next| next.previous = slab;
         @atomicStore(?*Slab, &pool.slabs, slab, .release);
         class.pushFirst(slab);
+        class.max_kept = @min(Class.most_kept, class_kept_bytes / stack_size);
         pool.mapped_bytes += mapping.len;
         pool.vacant_bytes += mapping.len;
         return slab;
@@ -449,7 +519,7 @@ pub const Pool = struct {
 
     fn installGuard(pool: *Pool, page: []align(std.heap.page_size_min) u8) Guard {
         if (pool.best_guard == .advised) {
-            if (pool.fault.advise(page) and (pool.advice_proven or isUnreadable(page))) {
+            if (pool.fault.advise(page) and (pool.advice_proven or mappings.isUnreadable(page))) {
                 pool.advice_proven = true;
                 return .advised;
             }
@@ -485,172 +555,6 @@ pub const Pool = struct {
         return std.heap.pageSize();
     }
 };
-
-/// The system calls behind a pool. In tests each can be made to fail, so that every way out is walked.
-const Fault = struct {
-    maps_left: if (builtin.is_test) usize else void = if (builtin.is_test) std.math.maxInt(usize) else {},
-    refuse_advice: if (builtin.is_test) bool else void = if (builtin.is_test) false else {},
-    ignore_advice: if (builtin.is_test) bool else void = if (builtin.is_test) false else {},
-    refuse_protect: if (builtin.is_test) bool else void = if (builtin.is_test) false else {},
-    forgets_left: if (builtin.is_test) usize else void = if (builtin.is_test) std.math.maxInt(usize) else {},
-    /// How often it was asked.
-    forgets: if (builtin.is_test) usize else void = if (builtin.is_test) 0 else {},
-
-    fn map(fault: *Fault, len: usize) error{OutOfMemory}![]align(std.heap.page_size_min) u8 {
-        if (builtin.is_test) {
-            if (fault.maps_left == 0) return error.OutOfMemory;
-            fault.maps_left -= 1;
-        }
-        if (builtin.os.tag == .windows) return win.commit(len);
-        var flags: posix.MAP = .{ .TYPE = .PRIVATE, .ANONYMOUS = true };
-        // std does not name the flag on every architecture. Without it memory is only accounted for more strictly.
-        if (@hasField(posix.MAP, "NORESERVE")) flags.NORESERVE = true;
-        // No huge pages, which would commit far more than is used.
-        if (builtin.os.tag == .linux) flags.STACK = true;
-        const mapping = posix.mmap(null, len, .{ .READ = true, .WRITE = true }, flags, -1, 0) catch return error.OutOfMemory;
-        // Before Linux 6.7 STACK says nothing about huge pages. A refusal costs memory, not correctness.
-        if (builtin.os.tag == .linux) _ = linux.madvise(mapping.ptr, mapping.len, posix.MADV.NOHUGEPAGE);
-        return mapping;
-    }
-
-    fn advise(fault: *Fault, page: []align(std.heap.page_size_min) u8) bool {
-        if (builtin.os.tag != .linux) return false;
-        if (builtin.is_test and fault.refuse_advice) return false;
-        if (builtin.is_test and fault.ignore_advice) return true;
-        const guard_install = 102;
-        return linux.errno(linux.madvise(page.ptr, page.len, guard_install)) == .SUCCESS;
-    }
-
-    fn protect(fault: *Fault, page: []align(std.heap.page_size_min) u8) bool {
-        if (builtin.is_test and fault.refuse_protect) return false;
-        if (builtin.os.tag == .linux) return linux.errno(linux.mprotect(page.ptr, page.len, .{})) == .SUCCESS;
-        if (builtin.os.tag == .windows) return win.protect(page);
-        return std.c.mprotect(@ptrCast(page.ptr), page.len, .{}) == 0;
-    }
-
-    /// Gives memory back; it reads as zero afterwards. False: the system does not do that.
-    fn forget(fault: *Fault, memory: []align(std.heap.page_size_min) u8) bool {
-        if (builtin.is_test) {
-            fault.forgets += 1;
-            if (fault.forgets_left == 0) return false;
-            fault.forgets_left -= 1;
-        }
-        // Guards stay: advised ones survive this, protected ones have nothing to give.
-        if (builtin.os.tag == .linux) return linux.errno(linux.madvise(memory.ptr, memory.len, posix.MADV.DONTNEED)) == .SUCCESS;
-        return false;
-    }
-};
-
-/// Asks the kernel to read an argument there, which says EFAULT instead of raising a signal, or else that there is no such
-/// descriptor. Not a path: Valgrind reads those itself first, and dies.
-pub fn isUnreadable(page: []align(std.heap.page_size_min) u8) bool {
-    if (builtin.os.tag != .linux) return true;
-    return linux.errno(linux.epoll_ctl(-1, linux.EPOLL.CTL_ADD, -1, @ptrCast(page.ptr))) == .FAULT;
-}
-
-fn unmap(mapping: []align(std.heap.page_size_min) u8) void {
-    if (builtin.os.tag == .windows) return win.free(mapping);
-    posix.munmap(mapping);
-}
-
-/// Memory on Windows. It is committed at once, which promises it but takes none before it is used. A guard is a page without
-/// access: the system's own guard pages grow a stack and vanish when hit, which is not meant here.
-const win = struct {
-    const process = windows.GetCurrentProcess();
-
-    fn commit(len: usize) error{OutOfMemory}![]align(std.heap.page_size_min) u8 {
-        var base: ?*anyopaque = null;
-        var size = len;
-        const status = windows.ntdll.NtAllocateVirtualMemory(process, @ptrCast(&base), 0, &size, .{ .COMMIT = true, .RESERVE = true }, .{ .READWRITE = true });
-        if (status != .SUCCESS) return error.OutOfMemory;
-        const bytes: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(base.?));
-        return bytes[0..len];
-    }
-
-    fn protect(page: []align(std.heap.page_size_min) u8) bool {
-        var base: ?*anyopaque = page.ptr;
-        var size = page.len;
-        var old: windows.PAGE = undefined;
-        return windows.ntdll.NtProtectVirtualMemory(process, @ptrCast(&base), &size, .{ .NOACCESS = true }, &old) == .SUCCESS;
-    }
-
-    fn free(mapping: []align(std.heap.page_size_min) u8) void {
-        var base: ?*anyopaque = mapping.ptr;
-        var size: usize = 0;
-        _ = windows.ntdll.NtFreeVirtualMemory(process, @ptrCast(&base), &size, .{ .RELEASE = true });
-    }
-
-    extern "kernel32" fn GetCurrentThreadStackLimits(low: *usize, high: *usize) callconv(.winapi) void;
-};
-
-/// The lowest address that the calling thread's own stack may grow to; null when the system does not tell.
-/// Costs a read of /proc/self/maps on Linux, so keep the answer.
-pub fn threadStackBottom() ?usize {
-    const here = @frameAddress();
-    if (builtin.os.tag.isDarwin()) {
-        const self = darwin.pthread_self();
-        return @intFromPtr(darwin.pthread_get_stackaddr_np(self)) - darwin.pthread_get_stacksize_np(self);
-    }
-    if (builtin.os.tag == .linux) return findInMaps(here);
-    if (builtin.os.tag == .windows) {
-        var bounds: [2]usize = undefined;
-        win.GetCurrentThreadStackLimits(&bounds[0], &bounds[1]);
-        return bounds[0];
-    }
-    return null;
-}
-
-const darwin = struct {
-    extern "c" fn mincore(first: usize, len: usize, pages: [*]u8) c_int;
-    extern "c" fn pthread_self() *anyopaque;
-    extern "c" fn pthread_get_stackaddr_np(*anyopaque) *anyopaque;
-    extern "c" fn pthread_get_stacksize_np(*anyopaque) usize;
-};
-
-/// Not inlined: a caller on a small coroutine's stack has no room for the buffer, and needs none.
-noinline fn findInMaps(here: usize) ?usize {
-    const rc = linux.open("/proc/self/maps", .{ .ACCMODE = .RDONLY, .CLOEXEC = true }, 0);
-    if (linux.errno(rc) != .SUCCESS) return null;
-    const fd: linux.fd_t = @intCast(rc);
-    defer _ = linux.close(fd);
-
-    var buffer: [4096]u8 = undefined;
-    var filled: usize = 0;
-    var below: usize = 0;
-    while (true) {
-        const n = linux.read(fd, buffer[filled..].ptr, buffer.len - filled);
-        if (linux.errno(n) != .SUCCESS or n == 0) return null;
-        filled += n;
-        var rest: []const u8 = buffer[0..filled];
-        while (std.mem.indexOfScalar(u8, rest, '\n')) |end| : (rest = rest[end + 1 ..]) {
-            const line = rest[0..end];
-            const range = parseRange(line) orelse return null;
-            if (here >= range[0] and here < range[1]) return stackBottom(range, below, line);
-            below = range[1];
-        }
-        if (rest.len == buffer.len) return null; // a line longer than any path
-        std.mem.copyForwards(u8, &buffer, rest);
-        filled = rest.len;
-    }
-}
-
-fn parseRange(line: []const u8) ?[2]usize {
-    const dash = std.mem.indexOfScalar(u8, line, '-') orelse return null;
-    const space = std.mem.indexOfScalarPos(u8, line, dash, ' ') orelse return null;
-    const low = std.fmt.parseInt(usize, line[0..dash], 16) catch return null;
-    const high = std.fmt.parseInt(usize, line[dash + 1 .. space], 16) catch return null;
-    return .{ low, high };
-}
-
-/// A thread's stack is mapped whole. The process's first stack grows on demand, down to its limit or to what lies below.
-fn stackBottom(range: [2]usize, below: usize, line: []const u8) usize {
-    if (!std.mem.endsWith(u8, line, "[stack]")) return range[0];
-    const kernel_gap = 1024 * 1024;
-    var limit: linux.rlimit = undefined;
-    if (linux.errno(linux.getrlimit(.STACK, &limit)) != .SUCCESS) return range[0];
-    const by_limit = range[1] -| @as(usize, @intCast(@min(limit.cur, std.math.maxInt(usize))));
-    return @min(range[0], @max(by_limit, below + kernel_gap));
-}
 
 test {
     _ = @import("stack_test.zig");

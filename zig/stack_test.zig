@@ -11,10 +11,10 @@ const stacks = @import("stack.zig");
 const Pool = stacks.Pool;
 const Stack = stacks.Stack;
 const Coro = @import("coro.zig").Coro;
-const isUnreadable = stacks.isUnreadable;
+const isUnreadable = @import("mapping.zig").isUnreadable;
 const max_size = stacks.max_size;
 const min_size = stacks.min_size;
-const threadStackBottom = stacks.threadStackBottom;
+const threadStackBottom = @import("thread_stack.zig").bottom;
 
 test "the last stack released is the next acquired" {
     var pool: Pool = .{};

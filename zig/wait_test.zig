@@ -1,16 +1,14 @@
-//! Tests of waiting and of all that stands on it: cancel, time limits, select, channels, groups, mutexes, semaphores, events,
+//! Tests of waiting and of what stands on it: channels, groups, mutexes, semaphores, events,
 //! awaiting as ready, reports. Time is a number that the test moves.
 
 const std = @import("std");
 const testing = std.testing;
 const Waiter = @import("waiter.zig").Waiter;
 const wait = @import("wait.zig");
-const coro = @import("coro.zig");
 const libcoro = @import("libcoro.zig");
 const sanitizer = @import("sanitizer.zig");
 const child_process = @import("child.zig");
 const sleep_ = @import("sleep.zig");
-const Coro = coro.Coro;
 const Executor = libcoro.Executor;
 const Event = libcoro.Event;
 const xasync = libcoro.xasync;
@@ -201,7 +199,7 @@ test "a closed channel: sends fail, buffered values still arrive, everyone who w
     try world.tearDown();
 }
 
-fn sleepFor(ms: u64) !u64 {
+pub fn sleepFor(ms: u64) !u64 {
     try libcoro.sleep(ms);
     return ms;
 }
@@ -237,265 +235,6 @@ test "xawaitAsReady gives up early without a trace, and knows frames that have r
     ready.deinit();
     _ = try xawait(frames[1]);
     for (frames) |frame| frame.deinit();
-    try world.tearDown();
-}
-
-test "a cancel ends a wait with an error, once, and nothing of what was waited for happens" {
-    const Body = struct {
-        event: Event = .init,
-        channel: libcoro.Channel(u32, .{ .capacity = 0 }) = .init(null),
-        semaphore: libcoro.Semaphore = .init(0),
-
-        fn onEvent(self: *@This()) !void {
-            return self.event.wait();
-        }
-        fn onSend(self: *@This()) !void {
-            return self.channel.send(1);
-        }
-        fn onRecv(self: *@This()) !void {
-            _ = try self.channel.recvSafe();
-        }
-        fn onPermit(self: *@This()) !void {
-            return self.semaphore.acquire();
-        }
-        fn onSleep(_: *@This()) !void {
-            return libcoro.sleep(1000);
-        }
-        fn onSuspend(_: *@This()) !void {
-            return libcoro.xsuspendSafe();
-        }
-        fn onJoin(self: *@This()) !void {
-            const frame = try xasync(onEvent, .{self}, null);
-            defer frame.deinit();
-            return libcoro.xawaitSafe(frame) catch |err| {
-                self.event.set();
-                return err;
-            };
-        }
-    };
-    var world: World = .{};
-    world.setUp();
-    var self: Body = .{};
-    inline for (.{ Body.onEvent, Body.onSend, Body.onRecv, Body.onPermit, Body.onSleep, Body.onSuspend }) |func| {
-        const frame = try xasync(func, .{&self}, null);
-        try testing.expectEqual(.suspended, frame.status());
-        libcoro.requestCancel(frame);
-        libcoro.requestCancel(frame);
-        try testing.expect(libcoro.isCancelled(frame));
-        try testing.expectError(error.Cancelled, xawait(frame));
-        frame.deinit();
-        try testing.expect(self.event.waiters.isEmpty() and self.channel.senders.isEmpty() and self.channel.receivers.isEmpty());
-        try testing.expect(self.semaphore.waiters.isEmpty());
-    }
-    try world.tearDown();
-}
-
-test "a cancel that comes before a wait is kept for it; afterwards the coroutine can wait again" {
-    const Body = struct {
-        fn run(log: *std.ArrayList(u8)) !void {
-            libcoro.requestCancel(xframe());
-            defer {
-                libcoro.sleep(5) catch log.appendAssumeCapacity('x');
-                log.appendAssumeCapacity('c');
-            }
-            // What can be done at once is done.
-            var event: Event = .{ .is_set = true };
-            try event.wait();
-            log.appendAssumeCapacity('a');
-            try libcoro.sleep(10);
-            log.appendAssumeCapacity('b');
-        }
-    };
-    var world: World = .{};
-    world.setUp();
-    var buffer: [8]u8 = undefined;
-    var log: std.ArrayList(u8) = .initBuffer(&buffer);
-    const frame = try xasync(Body.run, .{&log}, null);
-    try testing.expectError(error.Cancelled, xawait(frame));
-    try testing.expectEqualStrings("ac", log.items);
-    frame.deinit();
-    try world.tearDown();
-}
-
-test "xcancel gives a result that came all the same; shield defers a cancel" {
-    const Body = struct {
-        fn stubborn() !u32 {
-            libcoro.sleep(10) catch {};
-            try libcoro.sleep(10);
-            return 7;
-        }
-        fn shielded(got: *bool) !void {
-            try libcoro.shield(libcoro.sleep, .{10});
-            got.* = true;
-            try libcoro.sleep(10);
-        }
-    };
-    var world: World = .{};
-    world.setUp();
-    const stubborn = try xasync(Body.stubborn, .{}, null);
-    try testing.expectEqual(7, try libcoro.xcancel(stubborn));
-    stubborn.deinit();
-    var got = false;
-    const shielded = try xasync(Body.shielded, .{&got}, null);
-    try testing.expectError(error.Cancelled, libcoro.xcancel(shielded));
-    try testing.expect(got);
-    shielded.deinit();
-    try world.tearDown();
-}
-
-test "time limits end what they limit, nest, and leave alone what is in time" {
-    const Body = struct {
-        fn nested(inner: u64) !u64 {
-            return libcoro.withTimeout(inner, sleepFor, .{100});
-        }
-        fn swallows() error{Timeout}!u64 {
-            _ = libcoro.withTimeout(10, sleepFor, .{100}) catch return 1;
-            return 2;
-        }
-        fn ignores() u32 {
-            libcoro.sleep(100) catch {};
-            return 3;
-        }
-        fn cleansUp() !void {
-            defer libcoro.sleep(50) catch unreachable;
-            return libcoro.sleep(100);
-        }
-    };
-    var world: World = .{};
-    world.setUp();
-    const start = World.now;
-    try testing.expectEqual(5, try libcoro.withTimeout(10, sleepFor, .{5}));
-    try testing.expectError(error.Timeout, libcoro.withTimeout(10, sleepFor, .{100}));
-    try testing.expectEqual(15 * std.time.ns_per_ms, World.now - start);
-    // The inner limit is told by the inner, the outer by the outer, whichever is first; of two at once the outer.
-    try testing.expectError(error.Timeout, libcoro.withTimeout(50, Body.nested, .{10}));
-    try testing.expectError(error.Timeout, libcoro.withTimeout(10, Body.nested, .{50}));
-    try testing.expectError(error.Timeout, libcoro.withTimeout(10, Body.nested, .{10}));
-    try testing.expectEqual(1, try libcoro.withTimeout(50, Body.swallows, .{}));
-    try testing.expectEqual(3, try libcoro.withTimeout(10, Body.ignores, .{}));
-    try testing.expectError(error.Timeout, libcoro.withTimeout(10, Body.cleansUp, .{}));
-    try world.tearDown();
-}
-
-test "a cancel of the coroutine inside a time limit is no timeout" {
-    const Body = struct {
-        fn run(seen: *anyerror) !void {
-            libcoro.withTimeout(100, libcoro.sleep, .{1000}) catch |err| {
-                seen.* = err;
-                return err;
-            };
-        }
-    };
-    var world: World = .{};
-    world.setUp();
-    var seen: anyerror = error.None;
-    const frame = try xasync(Body.run, .{&seen}, null);
-    try testing.expectError(error.Cancelled, libcoro.xcancel(frame));
-    try testing.expectEqual(error.Cancelled, seen);
-    frame.deinit();
-    try world.tearDown();
-}
-
-test "select does the first that can be done and nothing of the others" {
-    const Ch = libcoro.Channel(u32, .{ .capacity = 0 });
-    const Body = struct {
-        fn run(a: *Ch, b: *Ch, event: *Event) !u32 {
-            return switch (try libcoro.select(.{ .a = a.receiving(), .b = b.sending(9), .event = event.waiting(), .late = libcoro.after(50) })) {
-                .a => |value| value orelse 1000,
-                .b => |sent| if (sent) 2000 else |err| err,
-                .event => 3000,
-                .late => |slept| if (slept) 4000 else |err| err,
-            };
-        }
-    };
-    var world: World = .{};
-    world.setUp();
-    var a: Ch = .init(null);
-    var b: Ch = .init(null);
-    var event: Event = .init;
-    for (0..6) |round| {
-        const frame = try xasync(Body.run, .{ &a, &b, &event }, null);
-        const expected: anyerror!u32 = switch (round) {
-            0 => expected: {
-                try testing.expect(try a.trySend(5));
-                break :expected 5;
-            },
-            1 => expected: {
-                try testing.expectEqual(9, b.tryRecv());
-                break :expected 2000;
-            },
-            2 => expected: {
-                event.set();
-                break :expected 3000;
-            },
-            3 => 4000,
-            4 => expected: {
-                b.close();
-                b = .init(null);
-                break :expected error.Closed;
-            },
-            else => expected: {
-                libcoro.requestCancel(frame);
-                break :expected error.Cancelled;
-            },
-        };
-        try testing.expectEqual(expected, @as(anyerror!u32, xawait(frame)));
-        try testing.expect(a.receivers.isEmpty() and b.senders.isEmpty() and event.waiters.isEmpty());
-        event.reset();
-        frame.deinit();
-    }
-    try world.tearDown();
-}
-
-test "select never meets itself, two selects meet, and none is starved" {
-    const Ch = libcoro.Channel(u32, .{ .capacity = 0 });
-    const Body = struct {
-        fn both(channel: *Ch) !u32 {
-            return switch (try libcoro.select(.{ .in = channel.receiving(), .out = channel.sending(1) })) {
-                .in => |value| value.?,
-                .out => 0,
-            };
-        }
-    };
-    var world: World = .{};
-    world.setUp();
-    var channel: Ch = .init(null);
-    const one = try xasync(Body.both, .{&channel}, null);
-    try testing.expectEqual(.suspended, one.status());
-    const two = try xasync(Body.both, .{&channel}, null);
-    try testing.expectEqual(.done, two.status());
-    try testing.expectEqual(1, try xawait(one) + try xawait(two));
-    one.deinit();
-    two.deinit();
-
-    var set: [3]Event = @splat(.{ .is_set = true });
-    var times: [3]u32 = @splat(0);
-    for (0..30) |_| switch (try libcoro.select(.{ .a = set[0].waiting(), .b = set[1].waiting(), .c = set[2].waiting() })) {
-        inline else => |_, tag| times[@intFromEnum(tag)] += 1,
-    };
-    try testing.expectEqual([_]u32{ 10, 10, 10 }, times);
-    try world.tearDown();
-}
-
-test "select awaits frames" {
-    const Body = struct {
-        fn run() !u64 {
-            const slow = try xasync(sleepFor, .{20}, null);
-            defer slow.deinit();
-            const fast = try xasync(sleepFor, .{10}, null);
-            defer fast.deinit();
-            const first = switch (try libcoro.select(.{ .slow = slow.awaiting(), .fast = fast.awaiting() })) {
-                inline else => |value| try value,
-            };
-            _ = libcoro.xcancel(slow) catch {};
-            return first;
-        }
-    };
-    var world: World = .{};
-    world.setUp();
-    const frame = try xasync(Body.run, .{}, null);
-    try testing.expectEqual(10, try xawait(frame));
-    frame.deinit();
     try world.tearDown();
 }
 
@@ -536,7 +275,7 @@ test "a group: all are awaited, the first failure cancels the others, no way out
         for ([_]u64{ 30, 10, 20 }) |ms| try group.spawn(Body.ok, .{ &sum, ms }, .{ .name = "ok" });
         try group.wait();
         try testing.expectEqual(60, sum);
-        try testing.expectEqual(0, world.pool.in_use);
+        try testing.expectEqual(0, world.pool.statistics().in_use);
     }
     {
         const start = World.now;
@@ -614,7 +353,7 @@ test "a coroutine that waits can be destroyed where it stands" {
     event.set();
     event.deinit();
     channel.deinit();
-    try testing.expectEqual(0, world.pool.in_use);
+    try testing.expectEqual(0, world.pool.statistics().in_use);
     try world.tearDown();
 }
 
@@ -681,7 +420,7 @@ test "memory that runs out is told, and nothing is left behind" {
     try testing.expectError(error.OutOfMemory, xasync(sleepFor, .{1}, null));
     try group.wait();
     group.deinit();
-    try testing.expectEqual(0, world.pool.in_use);
+    try testing.expectEqual(0, world.pool.statistics().in_use);
     try testing.expectError(error.StackTooLarge, xasync(sleepFor, .{1}, 1 << 30));
     var small: [128]u8 align(libcoro.stack_alignment) = undefined;
     try testing.expectError(error.StackTooSmall, xasync(sleepFor, .{1}, @as(libcoro.StackT, &small)));

@@ -40,7 +40,7 @@ pub fn initContext(from: common.Start) Context {
     return common.initContext(from, &start, false);
 }
 
-fn start() callconv(.naked) noreturn {
+pub fn start() callconv(.naked) noreturn {
     // For unwinders: link = *(sp + 16), record = *link; the caller's sp is at record - 8, its fp at record, its pc at record + 8.
     if (builtin.unwind_tables != .none or !builtin.strip_debug_info) asm volatile (
         \\ .cfi_signal_frame
@@ -100,6 +100,23 @@ pub inline fn switchWith(comptime middle: []const u8, from: *anyopaque, to: *con
         : [from] "{x0}" (from),
           [to] "{x1}" (to),
         : everything);
+}
+
+pub inline fn jumpTo(to: *const Context) noreturn {
+    jumpWith(@import("fp_control.zig").load(common.control_offset), to);
+}
+
+/// As `switchWith`, but for good.
+pub inline fn jumpWith(comptime middle: []const u8, to: *const anyopaque) noreturn {
+    asm volatile (middle ++
+            \\ ldp x10, x29, [x1]
+            \\ ldr x9, [x1, #16]
+            \\ mov sp, x10
+            \\ br x9
+        :
+        : [to] "{x1}" (to),
+        : .{ .memory = true });
+    unreachable;
 }
 
 /// All but the stack pointer and the frame pointer, which the routine itself saves.

@@ -36,12 +36,16 @@ pub fn initContext(from: common.Start) Context {
     return windows.initContext(from, &start, frame);
 }
 
-fn start() callconv(.naked) noreturn {
+pub fn start() callconv(.naked) noreturn {
     asm volatile (
         \\ ldp x0, x1, [sp]
         \\ mov x30, xzr
         \\ br x1
     );
+}
+
+pub inline fn jumpTo(to: *const Context) noreturn {
+    aarch64.jumpWith(load_fields ++ @import("fp_control.zig").load(windows.control_offset), to);
 }
 
 pub inline fn switchContext(from: *Context, to: *const Context) void {
@@ -50,10 +54,14 @@ pub inline fn switchContext(from: *Context, to: *const Context) void {
         \\ stp x9, x10, [x0, #24]
         \\ ldr x9, [x18, #0x1478]
         \\ str x9, [x0, #40]
-        \\ ldp x9, x10, [x1, #24]
-        \\ stp x9, x10, [x18, #0x08]
-        \\ ldr x9, [x1, #40]
-        \\ str x9, [x18, #0x1478]
         \\
-    ++ @import("fp_control.zig").swap(windows.control_offset), from, to);
+    ++ load_fields ++ @import("fp_control.zig").swap(windows.control_offset), from, to);
 }
+
+const load_fields =
+    \\ ldp x9, x10, [x1, #24]
+    \\ stp x9, x10, [x18, #0x08]
+    \\ ldr x9, [x1, #40]
+    \\ str x9, [x18, #0x1478]
+    \\
+;

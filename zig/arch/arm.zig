@@ -41,7 +41,7 @@ pub fn initContext(from: common.Start) Context {
     return common.initContext(from, &start, false);
 }
 
-fn start() callconv(.naked) noreturn {
+pub fn start() callconv(.naked) noreturn {
     // Only debug information holds DWARF's rules here.
     // For unwinders: link = *(sp + 8), record = *link; the caller's sp is at record - 4, its r11 at record, its pc at record + 4.
     if (!builtin.strip_debug_info) asm volatile (
@@ -95,6 +95,18 @@ pub inline fn switchContext(from: *Context, to: *const Context) void {
         : [from] "{r0}" (from),
           [to] "{r1}" (to),
         : everything);
+}
+
+pub inline fn jumpTo(to: *const Context) noreturn {
+    asm volatile (
+        \\ ldr r2, [r1, #8]
+        \\ ldr r11, [r1, #4]
+        \\ ldr sp, [r1]
+        \\ bx r2
+        :
+        : [to] "{r1}" (to),
+        : .{ .memory = true });
+    unreachable;
 }
 
 /// All but the stack pointer and the frame pointer (r11), which the routine itself saves. d0 stands for s0 and q0 too.

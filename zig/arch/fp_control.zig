@@ -59,6 +59,35 @@ pub fn swap(comptime offset: u32) []const u8 {
     return std.fmt.comptimePrint(text, if (is_x86) .{ offset, offset + 4 } else .{offset});
 }
 
+/// Assembly that only loads them.
+pub fn load(comptime offset: u32) []const u8 {
+    if (!is_saved) return "";
+    const text = switch (builtin.cpu.arch) {
+        .x86_64 =>
+        \\ ldmxcsr {0d}(%%rsi)
+        \\ fldcw {1d}(%%rsi)
+        \\
+        ,
+        .x86 =>
+        \\ ldmxcsr {0d}(%%edx)
+        \\ fldcw {1d}(%%edx)
+        \\
+        ,
+        .aarch64 =>
+        \\ ldr w9, [x1, #{0d}]
+        \\ msr fpcr, x9
+        \\
+        ,
+        .riscv64 =>
+        \\ lw t0, {0d}(a1)
+        \\ fscsr t0
+        \\
+        ,
+        else => unreachable,
+    };
+    return std.fmt.comptimePrint(text, if (is_x86) .{ offset, offset + 4 } else .{offset});
+}
+
 /// The calling thread's.
 pub fn now() Words {
     return if (is_saved) read() else .{};
@@ -113,7 +142,7 @@ fn write(words: [2]u32) void {
 
 /// Before a switch. Without SSE2 every float lives in x87 registers.
 pub inline fn emptyX87() void {
-    if (is_x86 and (is_saved or !builtin.cpu.has(.x86, .sse2))) nothing();
+    if (comptime is_x86 and (is_saved or !builtin.cpu.has(.x86, .sse2))) nothing();
 }
 
 noinline fn nothing() void {

@@ -40,7 +40,7 @@ pub fn initContext(from: common.Start) Context {
     return common.initContext(from, &start, true);
 }
 
-fn start() callconv(.naked) noreturn {
+pub fn start() callconv(.naked) noreturn {
     // For unwinders: link = *(sp + 16), record = *link; the caller's sp is at record - 24, its fp (r22) at record - 16, its pc
     // at record - 8.
     if (builtin.unwind_tables != .none or !builtin.strip_debug_info) asm volatile (
@@ -95,6 +95,18 @@ pub inline fn switchContext(from: *Context, to: *const Context) void {
         : [from] "{r4}" (from),
           [to] "{r5}" (to),
         : everything);
+}
+
+pub inline fn jumpTo(to: *const Context) noreturn {
+    asm volatile (
+        \\ ld.d $t0, $a1, 16
+        \\ ld.d $fp, $a1, 8
+        \\ ld.d $sp, $a1, 0
+        \\ jr $t0
+        :
+        : [to] "{r5}" (to),
+        : .{ .memory = true });
+    unreachable;
 }
 
 /// All but the stack pointer and the frame pointer (r22), which the routine itself saves, r2 and r21. f0 stands for the vector

@@ -40,7 +40,7 @@ pub fn initContext(from: common.Start) Context {
     return common.initContext(from, &start, true);
 }
 
-fn start() callconv(.naked) noreturn {
+pub fn start() callconv(.naked) noreturn {
     // For unwinders: link = *(sp + 16), record = *link; the caller's sp is at record - 24, its fp at record - 16, its pc at
     // record - 8.
     if (builtin.unwind_tables != .none or !builtin.strip_debug_info) asm volatile (
@@ -97,6 +97,18 @@ pub inline fn switchContext(from: *Context, to: *const Context) void {
         : [from] "{a0}" (from),
           [to] "{a1}" (to),
         : everything);
+}
+
+pub inline fn jumpTo(to: *const Context) noreturn {
+    asm volatile (@import("fp_control.zig").load(common.control_offset) ++
+            \\ ld t0, 16(a1)
+            \\ ld s0, 8(a1)
+            \\ ld sp, 0(a1)
+            \\ jr t0
+        :
+        : [to] "{a1}" (to),
+        : .{ .memory = true });
+    unreachable;
 }
 
 /// All but the stack pointer and the frame pointer (s0), which the routine itself saves, and gp and tp.

@@ -39,7 +39,7 @@ pub fn initContext(from: common.Start) Context {
     return common.initContext(from, &start, false);
 }
 
-fn start() callconv(.naked) noreturn {
+pub fn start() callconv(.naked) noreturn {
     // For unwinders: link = *(esp + 8), record = *link; the caller's esp is at record - 4, its ebp at record, its eip at
     // record + 4.
     if (builtin.unwind_tables != .none or !builtin.strip_debug_info) asm volatile (
@@ -106,6 +106,17 @@ pub inline fn switchContext(from: *Context, to: *const Context) void {
         : [from] "{ecx}" (from),
           [to] "{edx}" (to),
         : everything);
+}
+
+pub inline fn jumpTo(to: *const Context) noreturn {
+    asm volatile (fp_control.load(common.control_offset) ++
+            \\ movl 0(%%edx), %%esp
+            \\ movl 4(%%edx), %%ebp
+            \\ jmpl *8(%%edx)
+        :
+        : [to] "{edx}" (to),
+        : .{ .memory = true });
+    unreachable;
 }
 
 pub const has_mask_registers = builtin.cpu.has(.x86, .avx512f);

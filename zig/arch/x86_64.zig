@@ -64,6 +64,18 @@ pub inline fn switchContext(comptime middle: []const u8, from: *anyopaque, to: *
         : everything);
 }
 
+/// Goes on at `to` for good. `middle` loads what else the ABI's context has.
+pub inline fn jumpTo(comptime middle: []const u8, to: *const anyopaque) noreturn {
+    asm volatile (middle ++
+            \\ movq 0(%%rsi), %%rsp
+            \\ movq 8(%%rsi), %%rbp
+            \\ jmpq *16(%%rsi)
+        :
+        : [to] "{rsi}" (to),
+        : .{ .memory = true });
+    unreachable;
+}
+
 /// Zig's own backend knows none, by name or in use.
 pub const has_mask_registers = builtin.cpu.has(.x86, .avx512f) and builtin.zig_backend != .stage2_x86_64;
 

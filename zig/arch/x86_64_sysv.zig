@@ -32,7 +32,7 @@ pub fn initContext(from: common.Start) Context {
     return common.initContext(from, &start, false);
 }
 
-fn start() callconv(.naked) noreturn {
+pub fn start() callconv(.naked) noreturn {
     if (builtin.unwind_tables != .none or !builtin.strip_debug_info) {
         if (builtin.zig_backend == .stage2_x86_64) {
             // Zig's own backend knows no escapes, but keeps frame pointers: the link is a frame like any other.
@@ -50,9 +50,12 @@ fn start() callconv(.naked) noreturn {
         }
     }
     asm volatile (
+        \\ leaq 0f(%%rip), %%rcx
         \\ movq 0(%%rsp), %%rdi
         \\ movq 8(%%rsp), %%rax
-        \\ callq *%%rax
+        \\ pushq %%rcx
+        \\ jmpq *%%rax
+        \\0:
         \\ ud2
     );
 }
@@ -80,6 +83,10 @@ pub fn callOnStack() callconv(.naked) noreturn {
         \\ callq *%%rsi
         \\ ud2
     );
+}
+
+pub inline fn jumpTo(to: *const Context) noreturn {
+    x86_64.jumpTo(@import("fp_control.zig").load(common.control_offset), to);
 }
 
 pub inline fn switchContext(from: *Context, to: *const Context) void {

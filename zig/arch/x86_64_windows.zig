@@ -42,12 +42,16 @@ pub fn initContext(from: common.Start) Context {
     return windows.initContext(from, &start, frame);
 }
 
-fn start() callconv(.naked) noreturn {
+pub fn start() callconv(.naked) noreturn {
     asm volatile (
         \\ movq 48(%%rsp), %%rcx
         \\ movq 40(%%rsp), %%rax
         \\ jmpq *%%rax
     );
+}
+
+pub inline fn jumpTo(to: *const Context) noreturn {
+    x86_64.jumpTo(load_fields ++ @import("fp_control.zig").load(windows.control_offset), to);
 }
 
 pub inline fn switchContext(from: *Context, to: *const Context) void {
@@ -58,12 +62,16 @@ pub inline fn switchContext(from: *Context, to: *const Context) void {
         \\ movq %%rax, 32(%%rdi)
         \\ movq %%gs:0x1478, %%rax
         \\ movq %%rax, 40(%%rdi)
-        \\ movq 24(%%rsi), %%rax
-        \\ movq %%rax, %%gs:0x08
-        \\ movq 32(%%rsi), %%rax
-        \\ movq %%rax, %%gs:0x10
-        \\ movq 40(%%rsi), %%rax
-        \\ movq %%rax, %%gs:0x1478
         \\
-    ++ @import("fp_control.zig").swap(windows.control_offset), from, to);
+    ++ load_fields ++ @import("fp_control.zig").swap(windows.control_offset), from, to);
 }
+
+const load_fields =
+    \\ movq 24(%%rsi), %%rax
+    \\ movq %%rax, %%gs:0x08
+    \\ movq 32(%%rsi), %%rax
+    \\ movq %%rax, %%gs:0x10
+    \\ movq 40(%%rsi), %%rax
+    \\ movq %%rax, %%gs:0x1478
+    \\
+;

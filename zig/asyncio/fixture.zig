@@ -67,7 +67,7 @@ pub fn World(comptime aio: type) type {
             try testing.expectEqual(0, world.exec.sleepers.heap.count());
             var live = libcoro.liveCoroutines();
             try testing.expectEqual(null, live.next());
-            try testing.expectEqual(0, world.pool.in_use);
+            try testing.expectEqual(0, world.pool.statistics().in_use);
             world.exec.deinit();
             world.loop.deinit();
             world.threads.shutdown();
