@@ -266,6 +266,12 @@ pub const IoUring = struct {
         return self.loop.ring.cq_ready() > 0 or kernel_flags & (linux.IORING_SQ_CQ_OVERFLOW | sq_taskrun) != 0;
     }
 
+    /// Submits what is pending, without looking at what has finished. What the kernel does not take goes with the next tick.
+    pub fn flush(self: *IoUring) void {
+        const ring = &self.loop.ring;
+        if (ring.sq_ready() > 0) _ = ring.enter(ring.flush_sq(), 0, 0) catch {};
+    }
+
     /// Whether the ring has room for one more entry. A full one is handed to the kernel first, which takes all it is given unless it
     /// has no memory.
     fn makeRoom(self: *IoUring, finished: *Op.Queue) bool {
