@@ -67,7 +67,7 @@ pub const exports = struct {
         return host.Thread.of(env).park();
     }
 
-    /// Turns the eventfd off again and clears it.
+    /// Turns the eventfd off again. Whoever waits for it reads it, too, and may find a signal left from before.
     pub fn env_unpark(env: *Env) callconv(.c) void {
         host.Thread.of(env).unpark();
     }
