@@ -17,6 +17,14 @@ export function checkParts(parts: unknown, stream: Endpoint): Uint8Array[] {
   return Array.from(parts, (part, i) => checkBytes(part, stream, `writeAll: parts[${i}]`));
 }
 
+/**
+ * Whether a small write may wait for the loop's next tick, to be sent with others. Not a select's, nor one with a timeout: it would no longer
+ * win by having been sent.
+ */
+function gathered(wait: Wait): 0 | 1 {
+  return wait.group === undefined ? 1 : 0;
+}
+
 /** A write. Its payload is how many bytes have been sent. */
 abstract class StreamWrite extends EndpointOperation<void> {
   constructor(endpoint: Endpoint) {
@@ -73,7 +81,7 @@ export class Write extends StreamWrite {
     for (let done = wait.payload as number; done < this.length; done = wait.payload as number) {
       if (bytes.byteLength !== this.length) return changed;
       const length = Math.min(this.length - done, maxChunk);
-      const status = library.zc_op_tcp_write(env, handle, tokenOf(wait), bytes, done, length);
+      const status = library.zc_op_tcp_write(env, handle, tokenOf(wait), bytes, done, length, gathered(wait));
       if (status < 0) return status;
       wait.payload = done + status;
     }
@@ -85,8 +93,8 @@ export class Write extends StreamWrite {
   }
 }
 
-/** Small parts are gathered here, and sent with one call. Native code copies what it cannot send at once, so this is free again then. */
-const gathered = new Uint8Array(64 * 1024);
+/** Small parts are put together here, and sent with one call. Native code copies what it cannot send at once, so this is free again then. */
+const assembled = new Uint8Array(64 * 1024);
 
 export class WriteAll extends StreamWrite {
   readonly #parts: readonly Uint8Array[];
@@ -110,11 +118,12 @@ export class WriteAll extends StreamWrite {
       const part = this.#parts[index] as Uint8Array;
       const offset = done - (this.#starts[index] as number);
       const left = (this.#starts[index + 1] as number) - done;
-      const isLarge = left >= gathered.byteLength;
+      const isLarge = left >= assembled.byteLength;
       if (isLarge && part.byteLength !== left + offset) return changed;
       const length = isLarge ? Math.min(left, maxChunk) : this.#gather(index, offset);
       if (length < 0) return length;
-      const status = library.zc_op_tcp_write(env, handle, tokenOf(wait), isLarge ? part : gathered, isLarge ? offset : 0, length);
+      const bytes = isLarge ? part : assembled;
+      const status = library.zc_op_tcp_write(env, handle, tokenOf(wait), bytes, isLarge ? offset : 0, length, gathered(wait));
       if (status < 0) return status;
       wait.payload = done + status;
     }
@@ -136,11 +145,11 @@ export class WriteAll extends StreamWrite {
   #gather(index: number, offset: number): number {
     let length = 0;
     let from = offset;
-    for (let i = index; i < this.#parts.length && length < gathered.byteLength; i++) {
+    for (let i = index; i < this.#parts.length && length < assembled.byteLength; i++) {
       const part = this.#parts[i] as Uint8Array;
       if (part.byteLength !== (this.#starts[i + 1] as number) - (this.#starts[i] as number)) return changed;
-      const copied = Math.min(part.byteLength - from, gathered.byteLength - length);
-      gathered.set(from === 0 && copied === part.byteLength ? part : part.subarray(from, from + copied), length);
+      const copied = Math.min(part.byteLength - from, assembled.byteLength - length);
+      assembled.set(from === 0 && copied === part.byteLength ? part : part.subarray(from, from + copied), length);
       length += copied;
       from = 0;
     }

@@ -117,11 +117,11 @@ pub const Thread = struct {
         return 1;
     }
 
+    /// Whoever reads the eventfd clears it; a signal that nobody has read by now is a wake in vain.
     pub fn unpark(thread: *Thread) void {
         switch (thread.env.loop.impl) {
             inline else => |*ring, tag| if (tag == .io_uring) ring.setWake(false) else thread.waker.?.unpark(),
         }
-        thread.wake.?.clear();
     }
 };
 
@@ -154,6 +154,7 @@ test "a parked Env wakes for a timer that a body has set in the very tick that p
             if (thread.park() != 0) continue;
             sys.pollReadable(&.{fd}, 2000);
             try testing.expect(sys.isReadable(fd));
+            thread.wake.?.clear();
             thread.unpark();
         }
         try testing.expectEqual(@as(f64, @floatFromInt(sys.negative(.CANCELED))), env.ring.entries[0].value);

@@ -36,6 +36,11 @@ pub const Loop = struct {
     finished: Op.Queue = .{},
     /// Ops started and not yet delivered.
     in_flight: u32 = 0,
+    /// How many ops the last `deliver` ended, and when.
+    told: u32 = 0,
+    told_at: u64 = 0,
+    /// What came of the last time that it told many was short work for each.
+    is_brisk: bool = false,
     /// Where threads of the pool leave the jobs that they have done; made for the first.
     port: ?*Port = null,
 
@@ -142,6 +147,26 @@ pub const Loop = struct {
         self.finished.push(op);
     }
 
+    /// Whether small writes had better go to the kernel together, with the next tick: a call for each costs more than all else that is
+    /// done for it here. Only while many go on in each turn, and with little to do, for what is written waits until all have gone on.
+    pub fn gathers(self: *const Loop) bool {
+        const can = switch (self.impl) {
+            inline else => |*impl| @TypeOf(impl.*).gathers,
+        };
+        return can and self.is_brisk and self.told >= many;
+    }
+
+    const many = 4;
+    /// Nanoseconds.
+    const short_work = 20_000;
+
+    /// Hands what was started to the kernel now, where a tick would have.
+    pub fn flush(self: *Loop) void {
+        switch (self.impl) {
+            inline else => |*impl| impl.flush(),
+        }
+    }
+
     /// Ends an op early. It still ends through `doneFn`: with -ECANCELED, or with a result that was already under way.
     pub fn cancel(self: *Loop, op: *Op) void {
         if (op.state == .idle) return;
@@ -163,6 +188,7 @@ pub const Loop = struct {
 
     /// Collects what has finished. With `wait`, sleeps until there is something.
     pub fn tick(self: *Loop, wait: bool) Error!void {
+        if (self.told >= many) self.is_brisk = sys.now() - self.told_at <= self.told * short_work;
         switch (self.impl) {
             inline else => |*impl| try impl.tick(wait, &self.finished),
         }
@@ -173,13 +199,16 @@ pub const Loop = struct {
     pub fn deliver(self: *Loop) void {
         var batch = self.finished;
         self.finished = .{};
+        self.told = 0;
         while (batch.pop()) |op| {
             assert(op.state == .finished);
             if (self.goesOn(op)) continue;
             op.state = .idle;
             self.in_flight -= 1;
+            self.told += 1;
             op.doneFn(op);
         }
+        if (self.told >= many) self.told_at = sys.now();
     }
 
     /// Where the backend only waited for a descriptor to be ready, the call is made here. True: somebody else was faster, and it waits

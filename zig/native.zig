@@ -237,7 +237,7 @@ pub const NativeFrame = struct {
         while (done < bytes.len) {
             const socket = frame.socketOf(handle) catch |err| return socketError(err);
             if (!socket.isIdle(&socket.out)) return sys.negative(.BUSY);
-            const result = socket.startWrite(&frame.wait, bytes[done..]) catch return sys.negative(.NOMEM);
+            const result = socket.startGatheredWrite(&frame.wait, bytes[done..]) catch return sys.negative(.NOMEM);
             const n = frame.ended(result, &socket.out.op, &writing);
             if (n < 0) return n;
             done += @intCast(n);

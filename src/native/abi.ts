@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 3214335258;
+export const abiVersion = 4200041934;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -27,7 +27,7 @@ export const symbols = {
   zc_tcp_find: { args: ["ptr", "u32", "buffer", "u32", "u32"], returns: "i32" },
   zc_tcp_untake: { args: ["ptr", "u32", "buffer", "u32"], returns: "i32" },
   zc_tcp_take: { args: ["ptr", "u32", "buffer", "u32"], returns: "i32" },
-  zc_op_tcp_write: { args: ["ptr", "u32", "u32", "buffer", "f64", "u32"], returns: "i32" },
+  zc_op_tcp_write: { args: ["ptr", "u32", "u32", "buffer", "f64", "u32", "u32"], returns: "i32" },
   zc_tcp_shutdown: { args: ["ptr", "u32", "u32"], returns: "i32" },
   zc_tcp_close: { args: ["ptr", "u32"], returns: "i32" },
   zc_tcp_address: { args: ["ptr", "u32", "u32", "buffer"], returns: "i32" },

@@ -62,7 +62,7 @@ pub const exports = struct {
         return host.Thread.of(env).park();
     }
 
-    /// Turns it off again and clears it.
+    /// Turns it off again. Whoever waits for it reads it, too, and may find a signal left from before.
     pub fn env_unpark(env: *Env) callconv(.c) void {
         host.Thread.of(env).unpark();
     }

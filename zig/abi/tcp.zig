@@ -95,13 +95,15 @@ pub const exports = struct {
     }
 
     /// Sends `len` (1 to 2^31 - 1) bytes from `offset` on. How many were sent, a negative errno, or `parked`: then the entry says how
-    /// many. When it was fewer than `len`, the caller sends the rest.
-    pub fn op_tcp_write(env: *Env, handle: Handle, token: u32, bytes: [*]const u8, offset: f64, len: u32) callconv(.c) i32 {
+    /// many. When it was fewer than `len`, the caller sends the rest. `gathered` 1: it may be sent with those of others, by the next tick.
+    pub fn op_tcp_write(env: *Env, handle: Handle, token: u32, bytes: [*]const u8, offset: f64, len: u32, gathered: u32) callconv(.c) i32 {
         const socket = env.sockets.get(handle) orelse return code.bad_handle;
         if (!socket.isIdle(&socket.out)) return code.busy;
         const slot = env.slots.claim(token) orelse return code.bad_token;
         const start: usize = @intFromFloat(offset);
-        const result = socket.startWrite(&slot.io, bytes[start..][0..len]) catch return sys.negative(.NOMEM);
+        const chosen = bytes[start..][0..len];
+        const begun = if (gathered != 0) socket.startGatheredWrite(&slot.io, chosen) else socket.startWrite(&slot.io, chosen);
+        const result = begun catch return sys.negative(.NOMEM);
         if (result == code.parked) slot.target = .{ .plain = &socket.out.op };
         return result;
     }

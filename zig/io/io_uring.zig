@@ -89,6 +89,8 @@ pub const IoUring = struct {
 
     /// The kernel makes calls when they can be made.
     pub const tries_first = false;
+    /// Sends go to the kernel together.
+    pub const gathers = true;
 
     /// Nothing is registered.
     pub fn watch(_: *IoUring, _: *Watch, _: sys.fd_t) void {}
@@ -314,6 +316,12 @@ pub const IoUring = struct {
         if (self.loop.ring.sq_ready() > 0 or self.unsent_cancels != null) return true;
         const kernel_flags = @atomicLoad(u32, self.loop.ring.sq.flags, .seq_cst);
         return self.loop.ring.cq_ready() > 0 or kernel_flags & (linux.IORING_SQ_CQ_OVERFLOW | sq_taskrun) != 0;
+    }
+
+    /// Submits what is pending, without looking at what has finished. What the kernel does not take goes with the next tick.
+    pub fn flush(self: *IoUring) void {
+        const ring = &self.loop.ring;
+        if (ring.sq_ready() > 0) _ = ring.enter(ring.flush_sq(), 0, 0) catch {};
     }
 
     /// Whether the ring has room for one more entry. A full one is handed to the kernel first, which takes all it is given unless it

@@ -43,6 +43,7 @@ pub const Readiness = struct {
 
     /// Ops are tried before they wait, so descriptors must be non-blocking.
     pub const tries_first = true;
+    pub const gathers = false;
 
     pub fn init() error{SystemResources}!Readiness {
         return .{ .loop = xev.Loop.init(.{}) catch return error.SystemResources };
@@ -78,6 +79,8 @@ pub const Readiness = struct {
 
     /// An op that has been tried waits for the next edge.
     pub fn submit(_: *Readiness, _: *Op, _: *Op.Queue) void {}
+
+    pub fn flush(_: *Readiness) void {}
 
     pub fn cancel(_: *Readiness, op: *Op, finished: *Op.Queue) void {
         op.result = sys.negative(.CANCELED);

@@ -279,7 +279,22 @@ pub const Socket = struct {
         if (sent == bytes.len) return sent;
         if (sent < 0 and sent != sys.negative(.AGAIN)) return sent;
         const done: usize = if (sent < 0) 0 else @intCast(sent);
-        const rest = bytes[done..];
+        return self.writeRest(wait, bytes[done..], done);
+    }
+
+    /// As `startWrite`, but while the loop gathers small writes they go with its next tick, as if the kernel had taken nothing yet.
+    pub fn startGatheredWrite(self: *Socket, wait: *IoWait, bytes: []const u8) error{OutOfMemory}!i32 {
+        const gathers = self.out.op.way == .socket and bytes.len <= max_gathered and self.context.loop.gathers();
+        return if (gathers) self.writeRest(wait, bytes, 0) else self.startWrite(wait, bytes);
+    }
+
+    /// Beyond that the copy costs what the call does.
+    const max_gathered = buffer.min_size;
+
+    /// Copies a first part of `rest` and has the loop send it; `done` bytes before it were sent.
+    fn writeRest(self: *Socket, wait: *IoWait, rest: []const u8, done: usize) error{OutOfMemory}!i32 {
+        const side = &self.out;
+        assert(self.isIdle(side));
         // What was sent was sent: the next call finds out about the memory.
         const copy = self.context.buffers.take(rest.len) catch |err| return if (done > 0) @intCast(done) else err;
         const n = @min(copy.len, rest.len);
@@ -298,7 +313,9 @@ pub const Socket = struct {
         return park(side, wait);
     }
 
+    /// A write that was begun before, as far as the kernel takes it at once, is not cut off.
     pub fn shutdown(self: *Socket, how: i32) i32 {
+        if (self.out.op.state == .in_flight) self.context.loop.flush();
         return sys.shutdown(self.fd, how);
     }
 
@@ -408,10 +425,15 @@ pub const Socket = struct {
         if (self.closing and side.op.kind == .accept and result >= 0) sys.close(result);
         if (side.wait) |wait| {
             side.wait = null;
-            wait.result = if (self.closing) sys.negative(.CANCELED) else result;
+            wait.result = if (self.closing and !isSent(side)) sys.negative(.CANCELED) else result;
             wait.waiter.wake();
         }
         if (self.closing) self.destroyIfDone();
+    }
+
+    /// All that was written is gone, which no close takes back.
+    fn isSent(side: *const Side) bool {
+        return side.op.kind == .send and side.op.result > 0 and side.op.buffer.len == 0;
     }
 
     fn destroyIfDone(self: *Socket) void {

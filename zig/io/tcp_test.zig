@@ -46,6 +46,12 @@ pub const World = struct {
         world.loop.deliver();
     }
 
+    /// As after a turn that told many, all of whom had little to do: from now on small writes are gathered, where the backend does that.
+    pub fn becomeBrisk(world: *World) void {
+        world.loop.told = 100;
+        world.loop.is_brisk = true;
+    }
+
     /// The result that an operation gave, now or when `wait` is told.
     pub fn ended(world: *World, result: i32, wait: *IoWait) !i32 {
         if (result != tcp.parked) return result;
@@ -152,6 +158,89 @@ test "a write that is cancelled while a part of it was sent goes no further and 
     }
 }
 
+test "a gathered write goes with the next tick, and neither cancel nor shutdown nor close cuts it off" {
+    const Then = enum { nothing, cancel, shutdown, close };
+    for (backends) |backend| {
+        for (std.enums.values(Then)) |then| {
+            var world: World = undefined;
+            try world.init(backend, testing.allocator) orelse continue;
+            var pair: [2]sys.fd_t = undefined;
+            try testing.expectEqual(0, unix.pair(&pair));
+            const socket = (try Socket.adopt(&world.context, pair[0])).socket;
+            var wait: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+            world.becomeBrisk();
+            const result = try socket.startGatheredWrite(&wait, "hello");
+            var bytes: [10]u8 = undefined;
+            if (backend == .io_uring) {
+                try testing.expectEqual(tcp.parked, result);
+                try testing.expectEqual(sys.negative(.AGAIN), sys.recv(pair[1], &bytes));
+            }
+            switch (then) {
+                .nothing => {},
+                .cancel => world.loop.cancel(&socket.out.op),
+                .shutdown => try testing.expectEqual(0, socket.shutdown(linux.SHUT.WR)),
+                .close => socket.close(),
+            }
+            try testing.expectEqual(5, try world.ended(result, &wait));
+            try testing.expectEqual(5, sys.recv(pair[1], &bytes));
+            const is_over = then == .shutdown or then == .close;
+            try testing.expectEqual(if (is_over) 0 else sys.negative(.AGAIN), sys.recv(pair[1], &bytes));
+            if (then != .close) socket.close();
+            sys.close(pair[1]);
+            try world.deinit();
+        }
+    }
+}
+
+test "a gathered write that finds no room waits, and a close ends it as it does any other" {
+    for (backends) |backend| {
+        var world: World = undefined;
+        try world.init(backend, testing.allocator) orelse continue;
+        var pair: [2]sys.fd_t = undefined;
+        try testing.expectEqual(0, unix.pair(&pair));
+        const socket = (try Socket.adopt(&world.context, pair[0])).socket;
+        while (sys.send(pair[0], large[0..100_000]) > 0) {}
+        while (sys.send(pair[0], large[0..1]) > 0) {}
+        var wait: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+        world.becomeBrisk();
+        try testing.expectEqual(tcp.parked, try socket.startGatheredWrite(&wait, "hello"));
+        try world.turn(false);
+        try testing.expectEqual(.armed, wait.waiter.state);
+        socket.close();
+        try testing.expectEqual(sys.negative(.CANCELED), try world.ended(tcp.parked, &wait));
+        sys.close(pair[1]);
+        try world.deinit();
+    }
+}
+
+test "writes are gathered while turns tell many, and are short" {
+    var world: World = undefined;
+    try world.init(.io_uring, testing.allocator) orelse return;
+    var pair: [2]sys.fd_t = undefined;
+    try testing.expectEqual(0, unix.pair(&pair));
+    const socket = (try Socket.adopt(&world.context, pair[0])).socket;
+    var wait: IoWait = .{ .waiter = .{ .wakeFn = nothing } };
+    const loop = &world.loop;
+    for ([_]u32{ 0, 3, 4, 100 }) |told| {
+        for ([_]u64{ 0, std.time.ns_per_s }) |worked| {
+            loop.told = told;
+            loop.told_at = sys.now() - worked;
+            try loop.tick(false);
+            const gathers = told >= 4 and worked == 0;
+            try testing.expectEqual(gathers, loop.gathers());
+            const result = try socket.startGatheredWrite(&wait, "x");
+            try testing.expectEqual(gathers, result == tcp.parked);
+            try testing.expectEqual(1, try world.ended(result, &wait));
+        }
+    }
+    // What is large goes at once.
+    world.becomeBrisk();
+    try testing.expectEqual(5000, try socket.startGatheredWrite(&wait, large[0..5000]));
+    socket.close();
+    sys.close(pair[1]);
+    try world.deinit();
+}
+
 test "an operation on a descriptor that epoll refuses fails instead of waiting for ever" {
     var world: World = undefined;
     (try world.init(.epoll, testing.allocator)).?;
@@ -180,9 +269,12 @@ const End = struct {
     write_at: usize = 0,
     read_wait: IoWait = .{ .waiter = .{ .wakeFn = readTold } },
     write_wait: IoWait = .{ .waiter = .{ .wakeFn = writeTold } },
+    /// Writes that were gathered.
+    gathered: usize = 0,
     /// A byte out of order, or an error that nothing explains.
     failed: bool = false,
     prng: *std.Random.DefaultPrng,
+    world: *World,
 
     fn readTold(w: *Waiter) void {
         const end: *End = @fieldParentPtr("read_wait", @as(*IoWait, @fieldParentPtr("waiter", w)));
@@ -244,9 +336,12 @@ const End = struct {
             },
             3, 4, 5 => if (socket.isIdle(&socket.out)) {
                 var bytes: [300_000]u8 = undefined;
-                const chosen = bytes[0..random.intRangeAtMost(usize, 1, bytes.len)];
+                const gathers = random.boolean();
+                const chosen = bytes[0..random.intRangeAtMost(usize, 1, if (gathers) buffer.min_size else bytes.len)];
                 for (chosen, end.write_at..) |*byte, at| byte.* = byteAt(end.writes, at);
-                const result = try socket.startWrite(&end.write_wait, chosen);
+                if (gathers) end.world.becomeBrisk();
+                const result = try if (gathers) socket.startGatheredWrite(&end.write_wait, chosen) else socket.startWrite(&end.write_wait, chosen);
+                if (gathers and result == tcp.parked) end.gathered += 1;
                 if (result != tcp.parked) end.writeEnded(result);
             },
             6 => socket.context.loop.cancel(&socket.in.op),
@@ -275,8 +370,8 @@ fn connect(world: *World, listener: *Socket, pair: *[2]End, stream: u32, prng: *
     const client = (try Socket.open(&world.context, &address)).socket;
     try testing.expectEqual(0, try world.ended(client.startConnect(&connect_wait), &connect_wait));
     const server = (try Socket.adopt(&world.context, try world.ended(accepting, &accept_wait))).socket;
-    pair[0] = .{ .socket = client, .writes = stream, .reads = stream + 1, .prng = prng };
-    pair[1] = .{ .socket = server, .writes = stream + 1, .reads = stream, .prng = prng };
+    pair[0] = .{ .socket = client, .writes = stream, .reads = stream + 1, .prng = prng, .world = world };
+    pair[1] = .{ .socket = server, .writes = stream + 1, .reads = stream, .prng = prng, .world = world };
 }
 
 test "random reads, writes, cancels and closes keep bytes in order and end each operation once" {
@@ -291,7 +386,7 @@ test "random reads, writes, cancels and closes keep bytes in order and end each 
         const listener = (try Socket.listen(&world.context, &address, 8, .{})).socket;
         var pairs: [4][2]End = undefined;
         for (&pairs, 0..) |*pair, i| try connect(&world, listener, pair, @intCast(2 * i), &prng);
-        var moved: usize = 0;
+        var moved: Moved = .{};
         const steps = sanitizer.bearable(6000);
         for (0..steps) |step| {
             const pair = &pairs[random.uintLessThan(usize, pairs.len)];
@@ -299,21 +394,25 @@ test "random reads, writes, cancels and closes keep bytes in order and end each 
             if (random.uintLessThan(u8, 3) == 0) try world.turn(false);
             const is_last = step + 1 == steps;
             if (is_last or (step + 1) % (steps / 12) == 0) {
-                moved += try closePair(&world, pair, random);
+                try closePair(&world, pair, random, &moved);
                 if (!is_last) try connect(&world, listener, pair, @intCast(step & ~@as(usize, 1)), &prng);
                 if (is_last) for (&pairs) |*other| if (other != pair) {
-                    moved += try closePair(&world, other, random);
+                    try closePair(&world, other, random, &moved);
                 };
             }
         }
         listener.close();
         try world.deinit();
-        try testing.expect(moved > 166 * steps);
+        try testing.expect(moved.bytes > 166 * steps);
+        try testing.expect(moved.gathered > steps / 60 or backend == .epoll);
     }
 }
 
-/// With operations in flight, one end a turn before the other or both at once. Returns the bytes that it carried.
-fn closePair(world: *World, pair: *[2]End, random: std.Random) !usize {
+/// What connections carried, and how many writes were gathered.
+const Moved = struct { bytes: usize = 0, gathered: usize = 0 };
+
+/// With operations in flight, one end a turn before the other or both at once. Adds what it carried to `moved`.
+fn closePair(world: *World, pair: *[2]End, random: std.Random, moved: *Moved) !void {
     pair[0].socket.close();
     if (random.boolean()) try world.turn(false);
     pair[1].socket.close();
@@ -321,12 +420,11 @@ fn closePair(world: *World, pair: *[2]End, random: std.Random) !usize {
     for (pair) |*end| {
         while (end.read_wait.waiter.state == .armed or end.write_wait.waiter.state == .armed) try world.turn(true);
     }
-    var moved: usize = 0;
     for (pair) |*end| {
         try testing.expect(!end.failed);
-        moved += end.read_at;
+        moved.bytes += end.read_at;
+        moved.gathered += end.gathered;
     }
-    return moved;
 }
 
 test "a fill waits for as many bytes as it was asked for, and a cancel, a close or the end leaves what came" {
