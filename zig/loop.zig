@@ -23,11 +23,13 @@ pub const Backend = enum(u8) { io_uring, epoll, kqueue, iocp };
 /// The backends that this system has, the best first.
 pub const backends: []const Backend = switch (builtin.os.tag) {
     .linux => &.{ .io_uring, .epoll },
-    else => unreachable,
+    .macos => &.{.kqueue},
+    else => @compileError("no event loop for " ++ @tagName(builtin.os.tag)),
 };
 
 const Impl = switch (builtin.os.tag) {
-    .linux => union(enum) { io_uring: @import("io/io_uring.zig").IoUring, epoll: Readiness },
+    .linux => union(enum) { io_uring: @import("io/io_uring.zig").IoUring, epoll: Readiness(@import("io/epoll.zig").Epoll) },
+    .macos => union(enum) { kqueue: Readiness(@import("io/kqueue.zig").Kqueue) },
     else => unreachable,
 };
 
@@ -106,7 +108,7 @@ pub const Loop = struct {
     pub fn startWaiting(self: *Loop, op: *Op, w: *const Watch) ?i32 {
         assert(op.state == .idle);
         // No edge would ever come.
-        if (w.refused) return sys.negative(.NOMEM);
+        if (w.refused and w.refuses(op)) return sys.negative(.NOMEM);
         op.state = .in_flight;
         op.cancelled = false;
         self.in_flight += 1;

@@ -28,6 +28,13 @@ fn socketFlags(nonblocking: bool) u32 {
     return linux.SOCK.CLOEXEC | (if (nonblocking) @as(u32, linux.SOCK.NONBLOCK) else 0);
 }
 
+pub const sends_without_waiting = true;
+
+/// Each call says it.
+pub fn muteSocket(_: fd_t) i32 {
+    return 0;
+}
+
 /// Of calls that send: no waiting, no SIGPIPE.
 pub const send_flags = linux.MSG.DONTWAIT | linux.MSG.NOSIGNAL;
 
@@ -140,6 +147,16 @@ pub fn writeNow(fd: fd_t, bytes: []const u8, at: i64) i32 {
     return sys.retry(linux.pwritev2, .{ fd, &vector, 1, at, linux.RWF.NOWAIT });
 }
 
+/// Whether it has no positions.
+pub fn isStream(fd: fd_t) bool {
+    return result(linux.lseek(fd, 0, linux.SEEK.CUR)) == sys.negative(.SPIPE);
+}
+
+/// Whether it can be waited for.
+pub fn isWaitable(_: fd_t) bool {
+    return true;
+}
+
 /// Whether `fd` is a terminal, and not the master of a pseudo terminal.
 pub fn isTerminal(fd: fd_t) bool {
     var about: linux.Statx = undefined;
@@ -165,9 +182,9 @@ pub fn peerCredentials(fd: fd_t, out: *[3]i32) i32 {
 /// Whether Unix sockets may have names, which begin with a zero byte, in place of paths.
 pub const has_unix_names = true;
 
-pub const keep_alive_idle = linux.TCP.KEEPIDLE;
-pub const ip6_join = linux.IPV6.ADD_MEMBERSHIP;
-pub const ip6_leave = linux.IPV6.DROP_MEMBERSHIP;
+pub const IP = linux.IP;
+pub const IPV6 = linux.IPV6;
+pub const TCP = linux.TCP;
 
 /// The index of the interface of that name; null: there is none. `socket` is any.
 pub fn interfaceIndex(socket: fd_t, name: []const u8) ?u32 {
