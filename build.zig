@@ -18,12 +18,18 @@ pub fn build(b: *std.Build) void {
     const valgrind = b.option(bool, "valgrind", "Tell Valgrind of coroutines (default: in Debug builds)");
     // Zig's own backend instruments nothing.
     const use_llvm: ?bool = if (tsan or valgrind == true) true else null;
+    const libkqueue = b.option(
+        bool,
+        "libkqueue",
+        "Also build and test the kqueue backend on Linux, over libkqueue, which is looked for where --search-prefix says (default false)",
+    ) orelse false;
     const filters = b.option([]const []const u8, "test-filter", "Run only tests whose name contains this") orelse &.{};
 
     const options = b.addOptions();
     options.addOption(usize, "default_stack_size", default_stack_size);
     options.addOption(bool, "fp_control", fp_control);
     options.addOption(bool, "asan", asan);
+    options.addOption(bool, "libkqueue", libkqueue);
 
     // Without target and optimize libxev's module inherits ours; its own build script panics on some targets otherwise.
     const xev = b.dependency("libxev", .{}).module("xev");
@@ -52,7 +58,7 @@ pub fn build(b: *std.Build) void {
             .optimize = optimize,
             .pic = true,
             .strip = optimize != .Debug,
-            .link_libc = if (tsan) true else null,
+            .link_libc = if (tsan or libkqueue) true else null,
             .sanitize_thread = tsan,
             .valgrind = valgrind,
             .imports = imports,
@@ -78,6 +84,8 @@ pub fn build(b: *std.Build) void {
         .filters = filters,
         .use_llvm = use_llvm,
     });
+
+    if (libkqueue) for ([_]*std.Build.Step.Compile{ library, library_tests }) |it| it.root_module.linkSystemLibrary("kqueue", .{ .preferred_link_mode = .static });
 
     // What scripts/ci-sanitizers.mjs links with C.
     const sanitized = b.addLibrary(.{
@@ -125,11 +133,20 @@ pub fn build(b: *std.Build) void {
 
     b.installArtifact(library);
 
-    b.step("compile-tests", "Compile the core's tests for a target that they cannot run on here").dependOn(&tests.step);
+    // The library and its event loops are written for these; the rest of the core is tested elsewhere, too.
+    const has_library = switch (target.result.os.tag) {
+        .linux => target.result.ptrBitWidth() == 64,
+        .macos => true,
+        else => false,
+    };
+    const compile_tests = b.step("compile-tests", "Compile the core's tests for a target that they cannot run on here");
+    compile_tests.dependOn(&tests.step);
     const test_step = b.step("test", "Run the core's tests");
     test_step.dependOn(&b.addRunArtifact(tests).step);
-    // The library and its event loops are written for 64-bit Linux so far; the rest of the core is tested elsewhere too.
-    if (target.result.os.tag == .linux and target.result.ptrBitWidth() == 64) test_step.dependOn(&b.addRunArtifact(library_tests).step);
+    if (has_library) {
+        compile_tests.dependOn(&library_tests.step);
+        test_step.dependOn(&b.addRunArtifact(library_tests).step);
+    }
 
     const sanitizers_step = b.step("sanitized", "Install what scripts/ci-sanitizers.mjs runs: the tests, and coroutines for C");
     // AddressSanitizer's own functions come with the C that is linked with.
