@@ -21,7 +21,7 @@ pub fn build(b: *std.Build) void {
     const libkqueue = b.option(
         bool,
         "libkqueue",
-        "Also build and test the kqueue backend on Linux, over libkqueue, which is looked for where --search-prefix says (default false)",
+        "Build and test on Linux what the library does on macOS, with libkqueue, which is looked for where --search-prefix says (default false)",
     ) orelse false;
     const filters = b.option([]const []const u8, "test-filter", "Run only tests whose name contains this") orelse &.{};
 

@@ -17,30 +17,20 @@ const Port = @import("io/pool.zig").Port;
 const Readiness = @import("io/readiness.zig").Readiness;
 pub const Watch = @import("io/readiness.zig").Watch;
 
-/// kqueue on Linux, for tests.
-pub const has_libkqueue = builtin.os.tag == .linux and builtin.link_libc and @import("libcoro_options").libkqueue;
-
 /// By the numbers of the C ABI, less 1.
 pub const Backend = enum(u8) { io_uring, epoll, kqueue, iocp };
 
 /// The backends that this system has, the best first.
 pub const backends: []const Backend = switch (builtin.os.tag) {
-    .linux => if (has_libkqueue) &.{ .io_uring, .epoll, .kqueue } else &.{ .io_uring, .epoll },
+    .linux => if (sys.imitates_macos) &.{.kqueue} else &.{ .io_uring, .epoll },
     .macos => &.{.kqueue},
     else => @compileError("no event loop for " ++ @tagName(builtin.os.tag)),
 };
 
-const Impl = switch (builtin.os.tag) {
-    .linux => if (has_libkqueue)
-        union(enum) { io_uring: IoUring, epoll: Epoll, kqueue: Kqueue }
-    else
-        union(enum) { io_uring: IoUring, epoll: Epoll },
-    .macos => union(enum) { kqueue: Kqueue },
-    else => unreachable,
-};
-const IoUring = @import("io/io_uring.zig").IoUring;
-const Epoll = Readiness(@import("io/epoll.zig").Epoll);
-const Kqueue = Readiness(@import("io/kqueue.zig").Kqueue);
+const Impl = if (backends[0] == .kqueue)
+    union(enum) { kqueue: Readiness(@import("io/kqueue.zig").Kqueue) }
+else
+    union(enum) { io_uring: @import("io/io_uring.zig").IoUring, epoll: Readiness(@import("io/epoll.zig").Epoll) };
 
 pub const Loop = struct {
     impl: Impl,

@@ -5,6 +5,9 @@
 const std = @import("std");
 const builtin = @import("builtin");
 
+/// Tests on Linux of what the library does on macOS: with kqueue (libkqueue's), and without what macOS lacks.
+pub const imitates_macos = builtin.os.tag == .linux and builtin.link_libc and @import("libcoro_options").libkqueue;
+
 const sys = @This();
 const os = switch (builtin.os.tag) {
     .linux => @import("sys_linux.zig"),
@@ -220,7 +223,7 @@ pub fn pipeClear(fd: fd_t) void {
 }
 
 /// Its `fd` is readable from `signal` to `clear`, from whatever threads they are called. `open` gives 0 or a negative errno.
-pub const Event = if (@hasDecl(os, "Event")) os.Event else PipeEvent;
+pub const Event = if (@hasDecl(os, "Event") and !imitates_macos) os.Event else PipeEvent;
 
 /// An event where there is nothing smaller.
 pub const PipeEvent = struct {

@@ -65,7 +65,7 @@ test "what goes into a pipe comes out, however its ends are kept from waiting" {
             const out = (try Socket.adoptAny(&world.context, fds[1], .{ .writable = true })).socket;
             for ([_]*Socket{ in, out }) |end| {
                 // Elsewhere a pipe cannot be opened again.
-                if (builtin.os.tag == .linux) try testing.expectEqual(.nonblocking, end.in.op.way);
+                if (backends[0] != .kqueue) try testing.expectEqual(.nonblocking, end.in.op.way);
                 if (way == .nonblocking) continue;
                 // As if opening it again had been refused.
                 try testing.expectEqual(0, sys.setFlags(end.fd, .{ .ACCMODE = if (end == in) .RDONLY else .WRONLY }));
