@@ -18,10 +18,10 @@ pub fn build(b: *std.Build) void {
     const valgrind = b.option(bool, "valgrind", "Tell Valgrind of coroutines (default: in Debug builds)");
     // Zig's own backend instruments nothing.
     const use_llvm: ?bool = if (tsan or valgrind == true) true else null;
-    const libkqueue = b.option(
+    const imitate_macos = b.option(
         bool,
-        "libkqueue",
-        "Build and test on Linux what the library does on macOS, with libkqueue, which is looked for where --search-prefix says (default false)",
+        "imitate_macos",
+        "Build and test on Linux what the library does on macOS, with a kqueue that is made of epoll (default false)",
     ) orelse false;
     const filters = b.option([]const []const u8, "test-filter", "Run only tests whose name contains this") orelse &.{};
 
@@ -29,7 +29,7 @@ pub fn build(b: *std.Build) void {
     options.addOption(usize, "default_stack_size", default_stack_size);
     options.addOption(bool, "fp_control", fp_control);
     options.addOption(bool, "asan", asan);
-    options.addOption(bool, "libkqueue", libkqueue);
+    options.addOption(bool, "imitate_macos", imitate_macos);
 
     // Without target and optimize libxev's module inherits ours; its own build script panics on some targets otherwise.
     const xev = b.dependency("libxev", .{}).module("xev");
@@ -58,7 +58,7 @@ pub fn build(b: *std.Build) void {
             .optimize = optimize,
             .pic = true,
             .strip = optimize != .Debug,
-            .link_libc = if (tsan or libkqueue) true else null,
+            .link_libc = if (tsan) true else null,
             .sanitize_thread = tsan,
             .valgrind = valgrind,
             .imports = imports,
@@ -84,8 +84,6 @@ pub fn build(b: *std.Build) void {
         .filters = filters,
         .use_llvm = use_llvm,
     });
-
-    if (libkqueue) for ([_]*std.Build.Step.Compile{ library, library_tests }) |it| it.root_module.linkSystemLibrary("kqueue", .{ .preferred_link_mode = .static });
 
     // What scripts/ci-sanitizers.mjs links with C.
     const sanitized = b.addLibrary(.{

@@ -138,7 +138,6 @@ const Setup = struct {
 const note_exit = 0x8000_0000;
 /// With the status, of a child only.
 const note_exit_status = 0x0400_0000;
-const user_filter: kqueue.Event.Filter = @enumFromInt(-10);
 const note_trigger = 0x0100_0000;
 
 /// Has the kqueue of `process`, a child or whoever it was made for, tell of the end. It may have come.
@@ -147,8 +146,8 @@ fn watchEnd(process: Process) void {
         if (change(process, .process, notes) == 0) return;
     }
     // A zombie. No event will come, so one is made.
-    _ = change(process, user_filter, 0);
-    _ = change(process, user_filter, note_trigger);
+    _ = change(process, kqueue.Event.Filter.user, 0);
+    _ = change(process, kqueue.Event.Filter.user, note_trigger);
 }
 
 fn change(process: Process, filter: kqueue.Event.Filter, notes: u32) i32 {

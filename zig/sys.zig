@@ -5,8 +5,8 @@
 const std = @import("std");
 const builtin = @import("builtin");
 
-/// Tests on Linux of what the library does on macOS: with kqueue (libkqueue's), and without what macOS lacks.
-pub const imitates_macos = builtin.os.tag == .linux and builtin.link_libc and @import("libcoro_options").libkqueue;
+/// For tests on Linux of what the library does on macOS: kqueue (made of epoll), and nothing that macOS lacks.
+pub const imitates_macos = builtin.os.tag == .linux and @import("libcoro_options").imitate_macos;
 
 const sys = @This();
 const os = switch (builtin.os.tag) {

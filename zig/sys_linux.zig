@@ -183,7 +183,7 @@ pub fn peerCredentials(fd: fd_t, out: *[3]i32) i32 {
 }
 
 /// Whether Unix sockets may have names, which begin with a zero byte, in place of paths.
-pub const has_unix_names = !sys.imitates_macos;
+pub const has_unix_names = true;
 
 pub const IP = linux.IP;
 pub const IPV6 = linux.IPV6;

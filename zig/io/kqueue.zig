@@ -5,9 +5,10 @@
 //! most error numbers as `Unexpected`, forgets a removal that a tick without waiting has put off, and hands over what it has waited for
 //! in two steps.
 //!
-//! Numbers and layouts are Darwin's, and those of libkqueue, by which this file is tested on Linux.
+//! On Linux this file is tested over kqueue_on_epoll.zig.
 
 const std = @import("std");
+const assert = std.debug.assert;
 const sys = @import("../sys.zig");
 const Watch = @import("readiness.zig").Watch;
 
@@ -19,7 +20,7 @@ pub const Event = extern struct {
     data: isize = 0,
     user: usize = 0,
 
-    pub const Filter = enum(i16) { read = -1, write = -2, process = -5, _ };
+    pub const Filter = enum(i16) { read = -1, write = -2, process = -5, user = -10, _ };
 
     pub const Flags = packed struct(u16) {
         add: bool = false,
@@ -36,8 +37,33 @@ pub const Event = extern struct {
     };
 };
 
-extern fn kqueue() callconv(.c) c_int;
-extern fn kevent(kq: c_int, changes: ?[*]const Event, change_count: c_int, events: ?[*]Event, event_count: c_int, timeout: ?*const std.c.timespec) callconv(.c) c_int;
+/// The system's calls, with a result >= 0 or a negative errno.
+const calls = if (sys.imitates_macos) @import("kqueue_on_epoll.zig") else struct {
+    fn kqueue() i32 {
+        return sys.result(sys.c.kqueue());
+    }
+
+    fn kevent(fd: i32, changes: []const Event, events: []Event, timeout: ?*const sys.c.timespec) i32 {
+        const changed: [*]const sys.c.Kevent = @ptrCast(changes.ptr);
+        return sys.result(sys.c.kevent(fd, changed, @intCast(changes.len), @ptrCast(events.ptr), @intCast(events.len), timeout));
+    }
+
+    comptime {
+        // Its layout is the system's.
+        assert(@sizeOf(Event) == @sizeOf(sys.c.Kevent));
+        for (@typeInfo(Event).@"struct".fields, @typeInfo(sys.c.Kevent).@"struct".fields) |ours, theirs| {
+            assert(@offsetOf(Event, ours.name) == @offsetOf(sys.c.Kevent, theirs.name));
+        }
+        assert(@intFromEnum(Event.Filter.read) == sys.c.EVFILT.READ and @intFromEnum(Event.Filter.write) == sys.c.EVFILT.WRITE);
+        assert(@intFromEnum(Event.Filter.process) == sys.c.EVFILT.PROC and @intFromEnum(Event.Filter.user) == sys.c.EVFILT.USER);
+        const flags = .{ .{ "add", sys.c.EV.ADD }, .{ "delete", sys.c.EV.DELETE }, .{ "one_shot", sys.c.EV.ONESHOT }, .{ "clear", sys.c.EV.CLEAR }, .{ "receipt", sys.c.EV.RECEIPT }, .{ "failed", sys.c.EV.ERROR } };
+        for (flags) |flag| {
+            var one: Event.Flags = .{};
+            @field(one, flag[0]) = true;
+            assert(@as(u16, @bitCast(one)) == flag[1]);
+        }
+    }
+};
 
 pub const Kqueue = struct {
     fd: sys.fd_t,
@@ -89,7 +115,7 @@ pub const Kqueue = struct {
 
 /// A new kqueue, which is readable while it has events: its descriptor, or a negative errno.
 pub fn open() i32 {
-    const fd = errnoOr(kqueue());
+    const fd = calls.kqueue();
     if (fd >= 0) sys.closeOnExec(fd);
     return fd;
 }
@@ -100,7 +126,7 @@ pub fn change(fd: sys.fd_t, wanted: Event) i32 {
     asked.flags.receipt = true;
     var answer: [1]Event = undefined;
     while (true) {
-        const count = errnoOr(kevent(fd, @ptrCast(&asked), 1, &answer, 1, &at_once));
+        const count = calls.kevent(fd, &.{asked}, &answer, &at_once);
         if (count == sys.negative(.INTR)) continue;
         if (count < 0) return count;
         return if (count == 1 and answer[0].flags.failed) -@as(i32, @intCast(answer[0].data)) else 0;
@@ -110,14 +136,10 @@ pub fn change(fd: sys.fd_t, wanted: Event) i32 {
 /// The next events, once there is one, or when `timeout_ns` (null: for ever) is over. How many, or a negative errno.
 pub fn take(fd: sys.fd_t, events: []Event, timeout_ns: ?u64) i32 {
     const ns = @min(timeout_ns orelse 0, longest_wait);
-    const timeout: std.c.timespec = .{ .sec = @intCast(ns / std.time.ns_per_s), .nsec = @intCast(ns % std.time.ns_per_s) };
-    return errnoOr(kevent(fd, null, 0, events.ptr, @intCast(events.len), if (timeout_ns == null) null else &timeout));
+    const timeout: sys.c.timespec = .{ .sec = @intCast(ns / std.time.ns_per_s), .nsec = @intCast(ns % std.time.ns_per_s) };
+    return calls.kevent(fd, &.{}, events, if (timeout_ns == null) null else &timeout);
 }
 
-const at_once: std.c.timespec = .{ .sec = 0, .nsec = 0 };
+const at_once: sys.c.timespec = .{ .sec = 0, .nsec = 0 };
 /// Systems refuse centuries. Whoever waits looks at the clock afterwards.
 const longest_wait = 10 * std.time.ns_per_day;
-
-fn errnoOr(rc: c_int) i32 {
-    return if (rc >= 0) rc else -@as(i32, std.c._errno().*);
-}

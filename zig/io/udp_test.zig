@@ -143,8 +143,6 @@ test "datagrams come one by one, whole, with their sender, the empty one, too" {
 
 test "a connected socket needs no address, hears of a refusal, and one error of a batch stops it there" {
     for (backends) |backend| {
-        // libkqueue tells of no errors.
-        if (sys.imitates_macos) continue;
         var world: World = undefined;
         try world.init(backend, testing.allocator) orelse continue;
         const a, _ = try world.open("127.0.0.1");
