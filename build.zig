@@ -129,6 +129,9 @@ pub fn build(b: *std.Build) void {
         }),
     });
 
+    library.installHeader(b.path("include/zigcoro.h"), "zigcoro.h");
+    // Room for a signature, which x86_64 libraries do not come with.
+    if (target.result.os.tag == .macos) library.headerpad_size = 0x1000;
     b.installArtifact(library);
 
     // The library and its event loops are written for these; the rest of the core is tested elsewhere, too.
