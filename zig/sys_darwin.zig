@@ -23,7 +23,10 @@ pub const sends_without_waiting = false;
 
 pub fn openSocket(family: u32, kind: u32, protocol: u32, nonblocking: bool) i32 {
     const fd = result(c.socket(family, kind, protocol));
-    return if (fd < 0) fd else prepared(fd, nonblocking);
+    if (fd < 0) return fd;
+    // Otherwise no datagram may be larger than 9216 bytes.
+    if (kind == c.SOCK.DGRAM) _ = sys.setOption(fd, c.SOL.SOCKET, c.SO.SNDBUF, largest_datagram);
+    return prepared(fd, nonblocking);
 }
 
 pub fn socketPair(kind: u32, ends: *[2]fd_t) i32 {
