@@ -1,9 +1,9 @@
 // The scheduler of this thread: who runs now, what is ready, and how the native loop is driven, inside Bun's loop (guest)
 // or instead of it (owner). It knows waits, not coroutines.
 //
-// A guest is driven by turns in Bun's loop: as long as there is traffic each turn queues the next one; then the guest parks, and the
-// kernel wakes it through an eventfd that Bun's loop reads. With nothing in flight it lets go of that, too, and Bun may end the
-// process. Work that appears while nobody drives, from any callback, calls `poke`.
+// A guest is driven by turns in Bun's loop: as long as there is traffic each turn queues the next one; then the guest parks, and native
+// code wakes it through a descriptor (an eventfd, a pipe) that Bun's loop reads. With nothing in flight it lets go of that, too, and Bun
+// may end the process. Work that appears while nobody drives, from any callback, calls `poke`.
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { MisuseError } from "./error.ts";
@@ -139,7 +139,7 @@ function drainQueue(): number {
 
 // ---- guest
 
-/** Parked: native code signals the eventfd. Never while anything drives. */
+/** Parked: native code makes the wake descriptor readable. Never while anything drives. */
 let parked = false;
 let turnQueued = false;
 let microtaskQueued = false;
@@ -245,7 +245,7 @@ const starvedDelay = 10;
 let wakeReader: ReadableStreamDefaultReader<Uint8Array> | undefined;
 let wakeReading = false;
 
-/** A pending read of the eventfd keeps the process alive and wakes us; it costs nothing while it waits. */
+/** A pending read of the wake descriptor keeps the process alive and wakes us; it costs nothing while it waits. */
 function holdWake(): void {
   wakeReader ??= Bun.file(native.wakeDescriptor()).stream().getReader() as ReadableStreamDefaultReader<Uint8Array>;
   if (wakeReading) return;

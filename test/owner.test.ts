@@ -241,6 +241,6 @@ test("a TCP echo in one thread, both ends owned", () => {
 });
 
 test("the loop says its backend", () => {
-  expect(["io_uring", "epoll"]).toContain(loop.backend);
+  expect(["io_uring", "epoll", "kqueue", "iocp"]).toContain(loop.backend);
   if (process.env.ZIGCORO_BACKEND) expect(loop.backend).toBe(process.env.ZIGCORO_BACKEND as "epoll");
 });

@@ -86,7 +86,7 @@ pub const Thread = struct {
 
     fn connectWake(thread: *Thread, event: sys.Event) i32 {
         switch (thread.env.loop.impl) {
-            inline else => |*impl, tag| if (tag == .io_uring) {
+            inline else => |*impl| if (@TypeOf(impl.*).wakes_itself) {
                 impl.registerWake(event.fd) catch return sys.negative(.NOMEM);
             } else {
                 thread.waker = Waker.create(impl.descriptor(), event) catch return sys.negative(.AGAIN);
@@ -99,7 +99,7 @@ pub const Thread = struct {
         assert(thread.wake != null);
         const env = thread.env;
         switch (env.loop.impl) {
-            inline else => |*ring, tag| if (tag == .io_uring) {
+            inline else => |*ring| if (@TypeOf(ring.*).wakes_itself) {
                 ring.setWake(true);
                 env.tick(false) catch return sys.negative(.NOMEM);
                 // A body that ran at the end of the tick may have set an earlier one; then there is something to submit.
@@ -120,7 +120,7 @@ pub const Thread = struct {
     /// Whoever reads the eventfd clears it; a signal that nobody has read by now is a wake in vain.
     pub fn unpark(thread: *Thread) void {
         switch (thread.env.loop.impl) {
-            inline else => |*ring, tag| if (tag == .io_uring) ring.setWake(false) else thread.waker.?.unpark(),
+            inline else => |*ring| if (@TypeOf(ring.*).wakes_itself) ring.setWake(false) else thread.waker.?.unpark(),
         }
     }
 };

@@ -22,14 +22,15 @@ pub const Backend = enum(u8) { io_uring, epoll, kqueue, iocp };
 
 /// The backends that this system has, the best first.
 pub const backends: []const Backend = switch (builtin.os.tag) {
-    .linux => &.{ .io_uring, .epoll },
-    else => unreachable,
+    .linux => if (sys.imitates_macos) &.{.kqueue} else &.{ .io_uring, .epoll },
+    .macos => &.{.kqueue},
+    else => @compileError("no event loop for " ++ @tagName(builtin.os.tag)),
 };
 
-const Impl = switch (builtin.os.tag) {
-    .linux => union(enum) { io_uring: @import("io/io_uring.zig").IoUring, epoll: Readiness },
-    else => unreachable,
-};
+const Impl = if (backends[0] == .kqueue)
+    union(enum) { kqueue: Readiness(@import("io/kqueue.zig").Kqueue) }
+else
+    union(enum) { io_uring: @import("io/io_uring.zig").IoUring, epoll: Readiness(@import("io/epoll.zig").Epoll) };
 
 pub const Loop = struct {
     impl: Impl,
@@ -111,7 +112,7 @@ pub const Loop = struct {
     pub fn startWaiting(self: *Loop, op: *Op, w: *const Watch) ?i32 {
         assert(op.state == .idle);
         // No edge would ever come.
-        if (w.refused) return sys.negative(.NOMEM);
+        if (w.refused and w.refuses(op)) return sys.negative(.NOMEM);
         op.state = .in_flight;
         op.cancelled = false;
         self.in_flight += 1;

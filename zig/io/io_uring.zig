@@ -91,6 +91,8 @@ pub const IoUring = struct {
     pub const tries_first = false;
     /// Sends go to the kernel together.
     pub const gathers = true;
+    /// A parked Env's event is signalled by the kernel.
+    pub const wakes_itself = true;
 
     /// Nothing is registered.
     pub fn watch(_: *IoUring, _: *Watch, _: sys.fd_t) void {}

@@ -7,7 +7,7 @@
 
 const std = @import("std");
 const assert = std.debug.assert;
-const xev = @import("xev");
+const builtin = @import("builtin");
 const descriptor = @import("descriptor.zig");
 const sys = @import("../sys.zig");
 const Waiter = @import("../waiter.zig").Waiter;
@@ -39,7 +39,8 @@ pub const Op = struct {
     doneFn: *const fn (*Op) void,
     /// Link of the one list that it is in: finished, or cancelling without the kernel knowing yet.
     next: ?*Op = null,
-    completion: xev.IO_Uring.Completion = .{},
+    /// io_uring's.
+    completion: if (builtin.os.tag == .linux) @import("xev").IO_Uring.Completion else void = if (builtin.os.tag == .linux) .{} else {},
 
     pub const Kind = enum(u8) {
         accept,
@@ -69,7 +70,8 @@ pub const Op = struct {
         return switch (op.kind) {
             .accept => sys.accept(op.fd, true),
             .recv => sys.recv(op.fd, op.buffer),
-            .send => sys.send(op.fd, op.buffer),
+            // Its way may have changed since it began.
+            .send => if (sys.sends_without_waiting or op.way == .socket) sys.send(op.fd, op.buffer) else descriptor.write(&op.way, op.fd, op.buffer),
             .connect => connected(op.fd),
             .read => descriptor.read(&op.way, op.fd, op.buffer),
             .write => descriptor.write(&op.way, op.fd, op.buffer),

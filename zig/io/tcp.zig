@@ -83,7 +83,7 @@ pub const Socket = struct {
         if (fd < 0) return .{ .errno = fd };
         var rc = sys.setOption(fd, c.SOL.SOCKET, c.SO.REUSEADDR, 1);
         if (rc >= 0 and address.any.family == c.AF.INET6) {
-            rc = sys.setOption(fd, c.IPPROTO.IPV6, c.IPV6.V6ONLY, @intFromBool(options.ip6_only));
+            rc = sys.setOption(fd, c.IPPROTO.IPV6, sys.IPV6.V6ONLY, @intFromBool(options.ip6_only));
         }
         if (rc >= 0 and options.reuse_port) rc = sys.setOption(fd, c.SOL.SOCKET, c.SO.REUSEPORT, 1);
         if (rc >= 0) rc = sys.bind(fd, address);
