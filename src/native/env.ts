@@ -157,6 +157,13 @@ export function wakeDescriptor(): number {
   return fd;
 }
 
+/** Connects native code to `port` of this machine, to write a byte there when a parked Env has work; its own port. Only for Windows. */
+export function connectWake(port: number): number {
+  const own = library.zc_env_connect_wake(env, port);
+  if (own < 0) throw new Error("zigcoro cannot watch for events: out of sockets or threads");
+  return own;
+}
+
 /** False: there is work already. */
 export function park(): boolean {
   return library.zc_env_park(env, head >>> 0) === 0;
