@@ -2,7 +2,7 @@
 
 import { checkInteger, show } from "./check.ts";
 import { Executor } from "./executor.ts";
-import { backend } from "./native/env.ts";
+import { type Backend, backend } from "./native/env.ts";
 
 /** What coroutines of this thread get when they are not told otherwise. */
 export interface Env {
@@ -11,7 +11,7 @@ export interface Env {
   /** Where what is ready runs. */
   readonly executor: Executor;
   /** What the loop waits for events with. */
-  readonly backend: "io_uring" | "epoll";
+  readonly backend: Backend;
 }
 
 export interface EnvOptions {

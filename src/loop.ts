@@ -5,14 +5,14 @@ import { checkFunction, show } from "./check.ts";
 import { type FrameOptions, xasync } from "./coroutine.ts";
 import { Deadlock, MisuseError } from "./error.ts";
 import { type Coroutine, currentFrame } from "./frame.ts";
-import { backend } from "./native/env.ts";
+import { type Backend, backend } from "./native/env.ts";
 import { deadlockReport } from "./report.ts";
 import { drive, state } from "./scheduler.ts";
 
 /** The event loop of this thread. There is one per thread; every Loop object is a view of it. */
 export class Loop {
   /** What it waits for events with. `ZIGCORO_BACKEND` chooses; the default is io_uring where the kernel allows it. */
-  get backend(): "io_uring" | "epoll" {
+  get backend(): Backend {
     return backend;
   }
 }

@@ -9,7 +9,8 @@ const os = @import("sys_windows.zig");
 const fd_t = os.c.fd_t;
 
 pub const O = packed struct(u32) {
-    ACCMODE: std.posix.ACCMODE = .RDONLY,
+    /// 0 to read, 1 to write, 2 both.
+    ACCMODE: u2 = 0,
     unused: u1 = 0,
     APPEND: bool = false,
     unused2: u4 = 0,
@@ -35,17 +36,16 @@ const synchronize = 0x0010_0000;
 const generic_read = 0x8000_0000;
 const generic_write = 0x4000_0000;
 const read_attributes = 0x80;
-const append_data = 0x4;
 /// Of GENERIC_WRITE, without writing in place.
 const append_only = 0x0012_0116;
 
 /// `path` is UTF-8; relative ones begin at the folder of the process. Longer ones than MAX_PATH are no trouble.
 pub fn openat(_: i32, path: [*:0]const u8, flags: O, mode: u32) i32 {
     const access: u32 = switch (flags.ACCMODE) {
-        .RDONLY => generic_read,
-        .WRONLY => if (flags.APPEND) append_only else generic_write,
-        .RDWR => generic_read | @as(u32, if (flags.APPEND) append_only else generic_write),
-        _ => return sys.negative(.INVAL),
+        0 => generic_read,
+        1 => if (flags.APPEND) append_only else generic_write,
+        2 => generic_read | @as(u32, if (flags.APPEND) append_only else generic_write),
+        3 => return sys.negative(.INVAL),
     };
     const disposition: u32 = if (flags.CREAT and flags.EXCL)
         2 // FILE_CREATE
@@ -53,7 +53,7 @@ pub fn openat(_: i32, path: [*:0]const u8, flags: O, mode: u32) i32 {
         if (flags.CREAT) 5 else 4 // FILE_OVERWRITE_IF, FILE_OVERWRITE
     else if (flags.CREAT) 3 else 1; // FILE_OPEN_IF, FILE_OPEN
     const read_only = flags.CREAT and mode & 0o200 == 0;
-    return open(path, access | append_data * @intFromBool(flags.APPEND), disposition, read_only, flags.SYNC or flags.DSYNC);
+    return open(path, access, disposition, read_only, flags.SYNC or flags.DSYNC);
 }
 
 fn open(path: [*:0]const u8, access: u32, disposition: u32, read_only: bool, write_through: bool) i32 {

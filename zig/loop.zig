@@ -15,7 +15,10 @@ const Op = @import("io/op.zig").Op;
 const Job = @import("io/pool.zig").Job;
 const Port = @import("io/pool.zig").Port;
 const Readiness = @import("io/readiness.zig").Readiness;
-pub const Watch = @import("io/readiness.zig").Watch;
+pub const Watch = switch (builtin.os.tag) {
+    .windows => @import("io/iocp.zig").Watch,
+    else => @import("io/readiness.zig").Watch,
+};
 
 /// By the numbers of the C ABI, less 1.
 pub const Backend = enum(u8) { io_uring, epoll, kqueue, iocp };
@@ -23,11 +26,13 @@ pub const Backend = enum(u8) { io_uring, epoll, kqueue, iocp };
 /// The backends that this system has, the best first.
 pub const backends: []const Backend = switch (builtin.os.tag) {
     .linux => &.{ .io_uring, .epoll },
+    .windows => &.{.iocp},
     else => unreachable,
 };
 
 const Impl = switch (builtin.os.tag) {
     .linux => union(enum) { io_uring: @import("io/io_uring.zig").IoUring, epoll: Readiness },
+    .windows => union(enum) { iocp: @import("io/iocp.zig").Iocp },
     else => unreachable,
 };
 

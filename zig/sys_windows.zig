@@ -8,17 +8,48 @@ const file = @import("file_windows.zig");
 const win32 = @import("win32.zig");
 const ws2 = std.os.windows.ws2_32;
 
+/// A handle.
+const Fd = i32;
+
 pub const c = struct {
-    pub const fd_t = i32;
+    pub const fd_t = Fd;
     pub const sockaddr = ws2.sockaddr;
     pub const socklen_t = c_int;
     pub const AF = ws2.AF;
     pub const SOCK = ws2.SOCK;
     pub const SOL = ws2.SOL;
-    pub const SO = ws2.SO;
-    pub const IPPROTO = ws2.IPPROTO;
-    pub const IP = ws2.IP;
-    pub const IPV6 = ws2.IPV6;
+    pub const SO = struct {
+        pub const REUSEADDR = ws2.SO.REUSEADDR;
+        pub const KEEPALIVE = ws2.SO.KEEPALIVE;
+        pub const BROADCAST = ws2.SO.BROADCAST;
+        pub const SNDBUF = ws2.SO.SNDBUF;
+        pub const RCVBUF = ws2.SO.RCVBUF;
+        pub const ERROR = ws2.SO.ERROR;
+        pub const TYPE = ws2.SO.TYPE;
+        /// Not of Windows.
+        pub const REUSEPORT = 0x7fff;
+    };
+    pub const IPPROTO = struct {
+        pub const IP = 0;
+        pub const TCP = 6;
+        pub const UDP = 17;
+        pub const IPV6 = 41;
+    };
+    pub const IP = struct {
+        pub const TTL = 4;
+        pub const MULTICAST_IF = 9;
+        pub const MULTICAST_TTL = 10;
+        pub const MULTICAST_LOOP = 11;
+        pub const ADD_MEMBERSHIP = 12;
+        pub const DROP_MEMBERSHIP = 13;
+    };
+    pub const IPV6 = struct {
+        pub const UNICAST_HOPS = 4;
+        pub const MULTICAST_IF = 9;
+        pub const MULTICAST_HOPS = 10;
+        pub const MULTICAST_LOOP = 11;
+        pub const V6ONLY = 27;
+    };
     pub const TCP = struct {
         pub const NODELAY = ws2.TCP.NODELAY;
         pub const KEEPCNT = 16;
@@ -30,10 +61,11 @@ pub const c = struct {
         pub const DONTWAIT = 0;
     };
     pub const POLL = struct {
-        pub const IN = ws2.POLL.RDNORM;
-        pub const OUT = ws2.POLL.WRNORM;
+        pub const IN = 0x100;
+        pub const OUT = 0x10;
     };
-    pub const pollfd = extern struct { fd: usize, events: i16, revents: i16 };
+    /// A handle has 64 bits there.
+    pub const pollfd = extern struct { fd: Fd align(8), high: u32 = 0, events: i16, revents: i16 };
 
     /// libuv's numbers, positive.
     pub const E = enum(u16) {
@@ -106,49 +138,55 @@ pub const c = struct {
 
     // Each returns a result >= 0 or a negative errno, which `result` leaves as it is.
 
-    pub fn bind(fd: fd_t, address: *const sockaddr, len: socklen_t) i32 {
+    pub fn bind(fd: Fd, address: *const sockaddr, len: socklen_t) i32 {
         return checked(win32.bind(socketOf(fd), address, len));
     }
 
-    pub fn listen(fd: fd_t, backlog: u32) i32 {
+    pub fn listen(fd: Fd, backlog: u32) i32 {
         return checked(win32.listen(socketOf(fd), std.math.lossyCast(c_int, backlog)));
     }
 
     /// What libuv has no number for, EINPROGRESS, is EAGAIN.
-    pub fn connect(fd: fd_t, address: *const sockaddr, len: socklen_t) i32 {
+    pub fn connect(fd: Fd, address: *const sockaddr, len: socklen_t) i32 {
         return checked(win32.connect(socketOf(fd), address, len));
     }
 
-    pub fn sendto(fd: fd_t, bytes: [*]const u8, len: usize, flags: i32, to: ?*const sockaddr, to_len: socklen_t) i32 {
+    pub fn sendto(fd: Fd, bytes: [*]const u8, len: usize, flags: i32, to: ?*const sockaddr, to_len: socklen_t) i32 {
         return checked(win32.sendto(socketOf(fd), bytes, std.math.lossyCast(c_int, len), flags, to, to_len));
     }
 
-    pub fn recvfrom(fd: fd_t, bytes: [*]u8, len: usize, flags: i32, from: ?*sockaddr, from_len: ?*socklen_t) i32 {
+    pub fn recvfrom(fd: Fd, bytes: [*]u8, len: usize, flags: i32, from: ?*sockaddr, from_len: ?*socklen_t) i32 {
         const rc = checked(win32.recvfrom(socketOf(fd), bytes, std.math.lossyCast(c_int, len), flags, from, from_len));
         return if (rc == sys.negative(.PIPE)) 0 else rc; // its reading side was shut down here
     }
 
-    pub fn shutdown(fd: fd_t, how: i32) i32 {
+    pub fn shutdown(fd: Fd, how: i32) i32 {
         return checked(win32.shutdown(socketOf(fd), how));
     }
 
-    pub fn setsockopt(fd: fd_t, level: i32, name: u32, value: [*]const u8, len: socklen_t) i32 {
+    pub fn setsockopt(fd: Fd, level: i32, name: u32, value: [*]const u8, len: socklen_t) i32 {
+        if (level == SOL.SOCKET and name == SO.REUSEPORT) return sys.negative(.NOTSUP);
         return checked(win32.setsockopt(socketOf(fd), level, @bitCast(name), value, len));
     }
 
-    pub fn getsockopt(fd: fd_t, level: i32, name: u32, value: [*]u8, len: *socklen_t) i32 {
+    pub fn getsockopt(fd: Fd, level: i32, name: u32, value: [*]u8, len: *socklen_t) i32 {
         return checked(win32.getsockopt(socketOf(fd), level, @bitCast(name), value, len));
     }
 
-    pub fn getsockname(fd: fd_t, address: *sockaddr, len: *socklen_t) i32 {
+    pub fn getsockname(fd: Fd, address: *sockaddr, len: *socklen_t) i32 {
         return checked(win32.getsockname(socketOf(fd), address, len));
     }
 
-    pub fn getpeername(fd: fd_t, address: *sockaddr, len: *socklen_t) i32 {
+    pub fn getpeername(fd: Fd, address: *sockaddr, len: *socklen_t) i32 {
         return checked(win32.getpeername(socketOf(fd), address, len));
     }
 
+    pub fn poll(fds: [*]pollfd, len: u32, timeout_ms: i32) i32 {
+        return checked(win32.WSAPoll(fds, len, timeout_ms));
+    }
+
     pub const O = file.O;
+    pub const PATH_MAX = 32 * 1024;
     pub const AT = struct {
         pub const FDCWD = 0;
     };
@@ -157,23 +195,30 @@ pub const c = struct {
     pub const pwrite = file.pwrite;
     pub const ftruncate = file.ftruncate;
 
+    pub const SEEK = struct {
+        pub const CUR = 1;
+    };
+
+    /// All that is opened has positions.
+    pub fn lseek(_: Fd, _: i64, _: u32) i32 {
+        return 0;
+    }
+
     /// Of a socket. Files are read at positions.
-    pub fn read(fd: fd_t, bytes: [*]u8, len: usize) i32 {
+    pub fn read(fd: Fd, bytes: [*]u8, len: usize) i32 {
         return recvfrom(fd, bytes, len, 0, null, null);
     }
 
-    pub fn write(fd: fd_t, bytes: [*]const u8, len: usize) i32 {
+    pub fn write(fd: Fd, bytes: [*]const u8, len: usize) i32 {
         return sendto(fd, bytes, len, 0, null, 0);
     }
 
     /// Of a socket, or of any other handle.
-    pub fn close(fd: fd_t) i32 {
+    pub fn close(fd: Fd) i32 {
         if (win32.closesocket(socketOf(fd)) == 0 or win32.CloseHandle(handleOf(fd)) != 0) return 0;
         return sys.negative(.BADF);
     }
 };
-
-const fd_t = c.fd_t;
 
 pub fn result(rc: i32) i32 {
     return rc;
@@ -185,23 +230,23 @@ pub fn startSockets() bool {
     return win32.WSAStartup(0x0202, &data) == 0;
 }
 
-pub fn handleOf(fd: fd_t) win32.HANDLE {
+pub fn handleOf(fd: Fd) win32.HANDLE {
     return @ptrFromInt(socketOf(fd));
 }
 
-pub fn socketOf(fd: fd_t) win32.SOCKET {
+pub fn socketOf(fd: Fd) win32.SOCKET {
     return @bitCast(@as(isize, fd));
 }
 
 /// The socket itself, below the layers that programs put over it.
-pub fn baseOf(fd: fd_t) win32.SOCKET {
+pub fn baseOf(fd: Fd) win32.SOCKET {
     const sio_base_handle = 0x48000022;
     var base: win32.SOCKET = undefined;
     const rc = control(fd, sio_base_handle, "", std.mem.asBytes(&base));
     return if (rc == 0) base else socketOf(fd);
 }
 
-fn control(fd: fd_t, code: u32, in: []const u8, out: []u8) i32 {
+fn control(fd: Fd, code: u32, in: []const u8, out: []u8) i32 {
     var returned: u32 = 0;
     return checked(win32.WSAIoctl(socketOf(fd), code, in.ptr, @intCast(in.len), out.ptr, @intCast(out.len), &returned, null, null));
 }
@@ -279,72 +324,76 @@ fn neverWaits(s: win32.SOCKET) i32 {
     if (s == win32.invalid_socket) return checked(-1);
     const fionbio: c_long = @bitCast(@as(c_ulong, 0x8004667e));
     var on: u32 = 1;
-    const rc = if (s > std.math.maxInt(fd_t)) sys.negative(.MFILE) else checked(win32.ioctlsocket(s, fionbio, &on));
+    const rc = if (s > std.math.maxInt(Fd)) sys.negative(.MFILE) else checked(win32.ioctlsocket(s, fionbio, &on));
     if (rc >= 0) return @intCast(s);
     _ = win32.closesocket(s);
     return rc;
 }
 
 /// Of a datagram socket: whether a receive fails when a datagram that was sent before found nobody.
-pub fn reportRefusals(fd: fd_t, on: bool) i32 {
+pub fn reportRefusals(fd: Fd, on: bool) i32 {
     const sio_udp_connreset = 0x9800000c;
     const value: u32 = @intFromBool(on);
     return control(fd, sio_udp_connreset, std.mem.asBytes(&value), &.{});
 }
 
-pub fn accept(fd: fd_t, _: bool) i32 {
+pub fn accept(fd: Fd, _: bool) i32 {
     return neverWaits(win32.accept(socketOf(fd), null, null));
 }
 
 pub const send_flags = 0;
 
-/// The next datagram, and the length that it had.
-pub fn receiveFrom(fd: fd_t, bytes: []u8, from: *sys.Address, whole: *usize) i32 {
-    _ = .{ fd, bytes, from, whole };
-    return sys.negative(.NOSYS);
+/// The next datagram, into `bytes`: how long it was, or a negative errno. Of a longer one than they hold only that is known.
+pub fn receiveFrom(fd: Fd, bytes: []u8, from: *sys.Address) i32 {
+    from.any.family = ws2.AF.UNSPEC;
+    var from_len: c_int = @sizeOf(sys.Address);
+    const rc = c.recvfrom(fd, bytes.ptr, bytes.len, 0, &from.any, &from_len);
+    if (rc == sys.negative(.MSGSIZE)) return @intCast(bytes.len + 1);
+    // What a connected socket has sent found nobody.
+    return if (rc == sys.negative(.CONNRESET)) sys.negative(.CONNREFUSED) else rc;
 }
 
 pub const has_unix_names = false;
 pub const keep_alive_idle = 3;
-pub const ip6_join = ws2.IPV6.ADD_MEMBERSHIP;
-pub const ip6_leave = ws2.IPV6.DROP_MEMBERSHIP;
+pub const ip6_join = 12;
+pub const ip6_leave = 13;
+
+/// Interfaces go by their numbers, in zones, too.
+pub fn interfaceIndex(_: Fd, name: []const u8) ?u32 {
+    return std.fmt.parseInt(u32, name, 10) catch null;
+}
+
+/// There is no SIGPIPE.
+pub fn withoutPipeSignal(_: Fd, comptime call: anytype, args: anytype) i32 {
+    return @call(.auto, call, args);
+}
 
 pub const Stat = file.Stat;
 pub const sync = file.sync;
 pub const dataSync = file.sync;
 
 /// No call here can promise not to wait.
-pub fn readNow(_: fd_t, _: []u8, _: i64) i32 {
+pub fn readNow(_: Fd, _: []u8, _: i64) i32 {
     return sys.negative(.NOSYS);
 }
 
-pub fn writeNow(_: fd_t, _: []const u8, _: i64) i32 {
+pub fn writeNow(_: Fd, _: []const u8, _: i64) i32 {
     return sys.negative(.NOSYS);
-}
-
-/// How many of `fds` are ready. `timeout_ms` -1: for ever.
-pub fn poll(fds: []c.pollfd, timeout_ms: i32) i32 {
-    return checked(win32.WSAPoll(fds.ptr, @intCast(fds.len), timeout_ms));
 }
 
 /// Whether a connect is over or a socket can be written. One that failed is told as an exception, and not by every poll.
-pub fn isWritable(fd: fd_t) bool {
+pub fn isWritable(fd: Fd) bool {
     var set: Set = .{ .socket = socketOf(fd) };
     var failed = set;
     return win32.select(0, null, &set, &failed, &.{ 0, 0 }) > 0;
-}
-
-pub fn isReadable(fd: fd_t) bool {
-    var set: Set = .{ .socket = socketOf(fd) };
-    return win32.select(0, &set, null, null, &.{ 0, 0 }) > 0;
 }
 
 const Set = extern struct { count: u32 = 1, socket: win32.SOCKET };
 
 /// Two sockets, connected to each other through the loopback: what is written to the second makes the first readable. Windows has no
 /// other pair of ends that its sockets' driver tells of.
-pub fn pipe(ends: *[2]fd_t, _: bool) i32 {
-    const listener = openSocket(ws2.AF.INET, ws2.SOCK.STREAM, ws2.IPPROTO.TCP, true);
+pub fn pipe(ends: *[2]Fd, _: bool) i32 {
+    const listener = openSocket(ws2.AF.INET, ws2.SOCK.STREAM, c.IPPROTO.TCP, true);
     if (listener < 0) return listener;
     defer sys.close(listener);
     var address: sys.Address = .{ .in = .{ .port = 0, .addr = @bitCast([4]u8{ 127, 0, 0, 1 }) } };
@@ -365,7 +414,7 @@ pub fn pipe(ends: *[2]fd_t, _: bool) i32 {
 
 /// A socket that is connected to a listener of this process, so that it has to wait for the kernel only.
 pub fn connectedTo(port: u16) i32 {
-    const s = openRaw(ws2.AF.INET, ws2.SOCK.STREAM, ws2.IPPROTO.TCP);
+    const s = openRaw(ws2.AF.INET, ws2.SOCK.STREAM, c.IPPROTO.TCP);
     if (s == win32.invalid_socket) return checked(-1);
     const address: sys.Address = .{ .in = .{ .port = std.mem.nativeToBig(u16, port), .addr = @bitCast([4]u8{ 127, 0, 0, 1 }) } };
     const rc = checked(win32.connect(s, &address, address.len()));
@@ -374,12 +423,12 @@ pub fn connectedTo(port: u16) i32 {
         return rc;
     }
     const fd = neverWaits(s);
-    if (fd >= 0) _ = sys.setOption(fd, ws2.IPPROTO.TCP, ws2.TCP.NODELAY, 1);
+    if (fd >= 0) _ = sys.setOption(fd, c.IPPROTO.TCP, ws2.TCP.NODELAY, 1);
     return fd;
 }
 
 /// The connection from `peer` and from nobody else who has found the port meanwhile.
-fn acceptFrom(listener: fd_t, peer: fd_t) i32 {
+fn acceptFrom(listener: Fd, peer: Fd) i32 {
     var wanted: sys.Address = undefined;
     const named = sys.localAddress(peer, &wanted);
     if (named < 0) return named;
@@ -396,11 +445,11 @@ fn acceptFrom(listener: fd_t, peer: fd_t) i32 {
 
 pub const Event = struct {
     /// A pipe.
-    fd: fd_t,
-    other: fd_t,
+    fd: Fd,
+    other: Fd,
 
     pub fn open(event: *Event) i32 {
-        var ends: [2]fd_t = undefined;
+        var ends: [2]Fd = undefined;
         const rc = pipe(&ends, true);
         if (rc >= 0) event.* = .{ .fd = ends[0], .other = ends[1] };
         return @min(rc, 0);

@@ -36,6 +36,7 @@ pub const Waker = struct {
         sys.wakeOne(@ptrCast(&waker.state.raw));
         waker.endSleep();
         threads.join(waker.handle);
+        sys.close(waker.fd);
         allocator.destroy(waker);
     }
 

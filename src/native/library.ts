@@ -41,8 +41,9 @@ export function findLibrary(): string {
     if (!existsSync(chosen)) throw new Error(`ZIGCORO_LIBRARY names ${chosen}, but there is no such file`);
     return chosen;
   }
-  if (process.platform !== "linux") throw new Error(`zigcoro does not run on ${process.platform} yet: Linux only so far`);
-  const built = fileURLToPath(new URL("../../zig-out/lib/libzigcoro.so", import.meta.url));
+  const name = { linux: "lib/libzigcoro.so", win32: "bin/zigcoro.dll" }[process.platform as string];
+  if (!name) throw new Error(`zigcoro does not run on ${process.platform} yet: Linux and Windows only so far`);
+  const built = fileURLToPath(new URL(`../../zig-out/${name}`, import.meta.url));
   if (existsSync(built)) return built;
   throw new Error(`zigcoro's native library is not built: there is no ${built}; run \`bun run build\``);
 }

@@ -198,8 +198,8 @@ pub const File = struct {
             if (file.own.stage != .abandoned) file.free(file.context.allocator);
         } else {
             file.fd = result;
-            file.is_stream = sys.result(c.lseek(file.fd, 0, c.SEEK.CUR)) == sys.negative(.SPIPE);
-            if (file.is_stream) setNonblocking(file.fd);
+            file.is_stream = sys.is_posix and sys.result(c.lseek(file.fd, 0, c.SEEK.CUR)) == sys.negative(.SPIPE);
+            if (sys.is_posix and file.is_stream) setNonblocking(file.fd);
             wait.result = 0;
             wait.value = @floatFromInt(file.handle);
         }

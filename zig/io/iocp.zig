@@ -15,10 +15,16 @@ const assert = std.debug.assert;
 const windows = std.os.windows;
 const xev = @import("xev").IOCP;
 const sys = @import("../sys.zig");
+const os = @import("../sys_windows.zig");
 const win32 = @import("../win32.zig");
 const Job = @import("pool.zig").Job;
 const Op = @import("op.zig").Op;
-const Watch = @import("readiness.zig").Watch;
+
+/// Nothing is registered, so nothing is refused.
+pub const Watch = struct {
+    ops: [2]*Op,
+    comptime refused: bool = false,
+};
 
 /// The question of one op.
 pub const Poll = extern struct {
@@ -52,7 +58,7 @@ pub const Iocp = struct {
     pub const tries_first = true;
 
     pub fn init() error{SystemResources}!Iocp {
-        if (!sys.startSockets()) return error.SystemResources;
+        if (!os.startSockets()) return error.SystemResources;
         const port = win32.CreateIoCompletionPort(windows.INVALID_HANDLE_VALUE, null, 0, max_threads) orelse
             return error.SystemResources;
         errdefer _ = win32.CloseHandle(port);
@@ -79,7 +85,6 @@ pub const Iocp = struct {
         return if (win32.NtCreateFile(&handle, synchronize, &attributes, &status, null, 0, share_all, open, 0, null, 0) == 0) handle else null;
     }
 
-    /// Nothing is registered.
     pub fn watch(_: *Iocp, _: *Watch, _: sys.fd_t) void {}
     pub fn unwatch(_: *Iocp, _: *Watch, _: sys.fd_t) void {}
 
@@ -87,7 +92,7 @@ pub const Iocp = struct {
     pub fn submit(self: *Iocp, op: *Op, finished: *Op.Queue) void {
         assert(op.state == .in_flight);
         op.completion = .{};
-        op.poll = .{ .socket = sys.baseOf(op.fd), .events = eventsOf(op.kind) };
+        op.poll = .{ .socket = os.baseOf(op.fd), .events = eventsOf(op.kind) };
         const overlapped = &op.completion.overlapped;
         const size = @sizeOf(Poll);
         const ioctl_afd_poll = 0x0001_2024;
@@ -96,7 +101,7 @@ pub const Iocp = struct {
             self.loop.active += 1;
             return;
         }
-        op.result = sys.failure(win32.RtlNtStatusToDosError(status));
+        op.result = os.failure(win32.RtlNtStatusToDosError(status));
         op.state = .finished;
         finished.push(op);
     }

@@ -6,9 +6,11 @@
 //! The loop moves an op to `finished` and queues it; its owner is told after the tick, never inside a libxev callback.
 
 const std = @import("std");
+const builtin = @import("builtin");
 const assert = std.debug.assert;
 const xev = @import("xev");
 const descriptor = @import("descriptor.zig");
+const iocp = @import("iocp.zig");
 const sys = @import("../sys.zig");
 const Waiter = @import("../waiter.zig").Waiter;
 
@@ -39,7 +41,14 @@ pub const Op = struct {
     doneFn: *const fn (*Op) void,
     /// Link of the one list that it is in: finished, or cancelling without the kernel knowing yet.
     next: ?*Op = null,
-    completion: xev.IO_Uring.Completion = .{},
+    completion: Completion = .{},
+    /// What the kernel is asked about it on Windows.
+    poll: if (builtin.os.tag == .windows) iocp.Poll else void = undefined,
+
+    const Completion = switch (builtin.os.tag) {
+        .windows => xev.IOCP.Completion,
+        else => xev.IO_Uring.Completion,
+    };
 
     pub const Kind = enum(u8) {
         accept,

@@ -338,7 +338,7 @@ fn sleep() bool {
 
 fn make(job: *Job) i32 {
     if (job.interrupt) |event| return makeStream(job, event);
-    const may_wait = job.call == .open and opensForOthers(job.call.open.path);
+    const may_wait = sys.is_posix and job.call == .open and opensForOthers(job.call.open.path);
     if (may_wait and !startWaiting()) return sys.negative(.AGAIN);
     defer if (may_wait) endWaiting();
     return job.call.make();
@@ -390,6 +390,10 @@ fn endWaiting() void {
 }
 
 fn startThread() bool {
+    if (!sys.is_posix) {
+        thread.detach(thread.start(main, null) catch return false);
+        return true;
+    }
     // The new thread has this one's mask from its first instruction on.
     var blocked: sys.SignalSet = .all;
     for (sys.unblocked_signals) |internal| blocked.remove(@enumFromInt(internal));

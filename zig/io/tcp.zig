@@ -81,7 +81,8 @@ pub const Socket = struct {
     pub fn listen(context: *Context, address: *const sys.Address, backlog: u32, options: ListenOptions) error{OutOfMemory}!Opened {
         const fd = sys.socket(address.any.family, context.loop.wantsNonblocking());
         if (fd < 0) return .{ .errno = fd };
-        var rc = sys.setOption(fd, c.SOL.SOCKET, c.SO.REUSEADDR, 1);
+        // On Windows it would take the address from whoever has it, and an address whose sockets are closed is free at once.
+        var rc: i32 = if (sys.is_posix) sys.setOption(fd, c.SOL.SOCKET, c.SO.REUSEADDR, 1) else 0;
         if (rc >= 0 and address.any.family == c.AF.INET6) {
             rc = sys.setOption(fd, c.IPPROTO.IPV6, c.IPV6.V6ONLY, @intFromBool(options.ip6_only));
         }
