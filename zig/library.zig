@@ -26,7 +26,6 @@ pub const body_groups = .{
 
 /// Groups that this system has nothing for.
 const absent_groups = if (builtin.os.tag == .windows) .{
-    @import("abi/stream.zig").exports,
     @import("abi/process.zig").exports,
     @import("abi/signal.zig").exports,
 } else .{};

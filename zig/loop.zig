@@ -147,6 +147,14 @@ pub const Loop = struct {
         self.finished.push(op);
     }
 
+    /// An op that waits may be able to go on, for what this thread has done.
+    pub fn lookAgain(self: *Loop, op: *Op) void {
+        if (op.state != .in_flight) return;
+        switch (self.impl) {
+            inline else => |*impl| if (@hasDecl(@TypeOf(impl.*), "lookAgain")) impl.lookAgain(op),
+        }
+    }
+
     /// Ends an op early. It still ends through `doneFn`: with -ECANCELED, or with a result that was already under way.
     pub fn cancel(self: *Loop, op: *Op) void {
         if (op.state == .idle) return;

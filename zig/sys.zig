@@ -157,6 +157,7 @@ pub fn peerAddress(fd: fd_t, address: *Address) i32 {
 pub const peerCredentials = os.peerCredentials;
 pub const has_unix_names = os.has_unix_names;
 pub const keep_alive_idle = os.keep_alive_idle;
+pub const keepAlive = os.keepAlive;
 pub const ip6_join = os.ip6_join;
 pub const ip6_leave = os.ip6_leave;
 pub const interfaceIndex = os.interfaceIndex;

@@ -148,11 +148,19 @@ pub const c = struct {
 
     /// What libuv has no number for, EINPROGRESS, is EAGAIN.
     pub fn connect(fd: Fd, address: *const sockaddr, len: socklen_t) i32 {
-        return checked(win32.connect(socketOf(fd), address, len));
+        const rc = checked(win32.connect(socketOf(fd), address, len));
+        // Done at once: a datagram socket, which hears from this one only.
+        if (rc >= 0) _ = reportRefusals(fd, true);
+        return rc;
     }
 
     pub fn sendto(fd: Fd, bytes: [*]const u8, len: usize, flags: i32, to: ?*const sockaddr, to_len: socklen_t) i32 {
-        return checked(win32.sendto(socketOf(fd), bytes, std.math.lossyCast(c_int, len), flags, to, to_len));
+        const rc = checked(win32.sendto(socketOf(fd), bytes, std.math.lossyCast(c_int, len), flags, to, to_len));
+        if (rc != sys.negative(.NOTSUP) and rc != sys.negative(.FAULT)) return rc;
+        // Said of an address that is none of the socket's family.
+        var own: sys.Address = undefined;
+        const is_other = to != null and sys.localAddress(fd, &own) >= 0 and own.any.family != to.?.family;
+        return if (is_other) sys.negative(.AFNOSUPPORT) else rc;
     }
 
     pub fn recvfrom(fd: Fd, bytes: [*]u8, len: usize, flags: i32, from: ?*sockaddr, from_len: ?*socklen_t) i32 {
@@ -353,14 +361,33 @@ pub fn receiveFrom(fd: Fd, bytes: []u8, from: *sys.Address) i32 {
     return if (rc == sys.negative(.CONNRESET)) sys.negative(.CONNREFUSED) else rc;
 }
 
+/// Two sockets that are connected to each other.
+pub fn socketPair(_: u32, ends: *[2]Fd) i32 {
+    return pipe(ends, true);
+}
+
+/// Seconds; 0: what is usual.
+pub fn keepAlive(fd: Fd, on: bool, idle: u32, interval: u32) i32 {
+    const sio_keepalive_vals = 0x98000004;
+    const values = [3]u32{ @intFromBool(on), (if (idle > 0) idle else 7200) *| 1000, (if (interval > 0) interval else 1) *| 1000 };
+    return control(fd, sio_keepalive_vals, std.mem.asBytes(&values), &.{});
+}
+
 pub const has_unix_names = false;
 pub const keep_alive_idle = 3;
 pub const ip6_join = 12;
 pub const ip6_leave = 13;
 
-/// Interfaces go by their numbers, in zones, too.
+/// Interfaces go by the names that os.networkInterfaces() has for them, or by their numbers. `socket` is any.
 pub fn interfaceIndex(_: Fd, name: []const u8) ?u32 {
-    return std.fmt.parseInt(u32, name, 10) catch null;
+    if (std.fmt.parseInt(u32, name, 10)) |index| return index else |_| {}
+    var wide: [257]u16 = undefined;
+    if (name.len >= wide.len) return null;
+    wide[std.unicode.wtf8ToWtf16Le(&wide, name) catch return null] = 0;
+    var luid: u64 = undefined;
+    var index: u32 = undefined;
+    if (win32.ConvertInterfaceAliasToLuid(@ptrCast(&wide), &luid) != 0 or win32.ConvertInterfaceLuidToIndex(&luid, &index) != 0) return null;
+    return index;
 }
 
 /// There is no SIGPIPE.

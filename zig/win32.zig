@@ -71,6 +71,9 @@ pub extern "ntdll" fn RtlWaitOnAddress(word: *const u32, expected: *const u32, s
 pub extern "ntdll" fn RtlWakeAddressSingle(word: *const u32) callconv(.winapi) void;
 pub extern "ntdll" fn RtlDllShutdownInProgress() callconv(.winapi) u8;
 
+pub extern "iphlpapi" fn ConvertInterfaceAliasToLuid(alias: [*:0]const u16, luid: *u64) callconv(.winapi) u32;
+pub extern "iphlpapi" fn ConvertInterfaceLuidToIndex(luid: *const u64, index: *u32) callconv(.winapi) u32;
+
 pub extern "ws2_32" fn WSAStartup(version: u16, data: *[512]u8) callconv(.winapi) c_int;
 pub extern "ws2_32" fn WSAGetLastError() callconv(.winapi) c_int;
 pub extern "ws2_32" fn WSASocketW(family: c_int, kind: c_int, protocol: c_int, info: ?*anyopaque, group: u32, flags: u32) callconv(.winapi) SOCKET;

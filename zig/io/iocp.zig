@@ -120,6 +120,11 @@ pub const Iocp = struct {
     /// Takes the question back; its packet still comes, and may bring an answer.
     pub fn cancel(self: *Iocp, op: *Op, _: *Op.Queue) void {
         assert(op.state == .cancelling);
+        self.lookAgain(op);
+    }
+
+    /// What is not cancelled is tried again when the packet has come. The driver says nothing to a read whose side is shut down here.
+    pub fn lookAgain(self: *Iocp, op: *Op) void {
         // It fails when the packet is on its way already.
         _ = win32.CancelIoEx(self.afd, &op.completion.overlapped);
     }

@@ -150,6 +150,13 @@ pub const Socket = struct {
         return .{ .socket = self };
     }
 
+    /// As `adoptAny`, over a socket of ours.
+    pub fn adoptSocket(context: *Context, fd: sys.fd_t) error{OutOfMemory}!Opened {
+        const self = try create(context, fd);
+        context.loop.watch(&self.watch, fd);
+        return .{ .socket = self };
+    }
+
     /// Result, or `parked`: then `wait` is told. The result is a descriptor for `adopt`.
     pub fn startAccept(self: *Socket, wait: *IoWait) i32 {
         assert(self.isIdle(&self.in));
@@ -300,7 +307,10 @@ pub const Socket = struct {
     }
 
     pub fn shutdown(self: *Socket, how: i32) i32 {
-        return sys.shutdown(self.fd, how);
+        const rc = sys.shutdown(self.fd, how);
+        // A read that waits ends; not every kernel tells it so.
+        if (rc >= 0 and how != 1) self.context.loop.lookAgain(&self.in.op);
+        return rc;
     }
 
     /// Ends what is in flight and gives the socket up: the caller must not use it again.
