@@ -10,6 +10,7 @@ import { all, asyncio, type Coroutine, run, select, sleep, withTimeout, xasync }
 import { childTimeoutMs, runFixture } from "./support/child.ts";
 import { failed, failure, rejected, thrown } from "./support/failure.ts";
 import { inBothModesSlowly as inBothModes } from "./support/modes.ts";
+import { errnoOf } from "./support/platform.ts";
 import { Random } from "./support/random.ts";
 import { descriptors } from "./support/sockets.ts";
 
@@ -208,7 +209,7 @@ describe("open", () => {
     })();
     expect({ ...error, message: error?.message }).toEqual({
       code: "ENOENT",
-      errno: -2,
+      errno: errnoOf("ENOENT"),
       syscall: "open",
       path: "/x/y",
       message: "ENOENT: no such file or directory, open '/x/y'",

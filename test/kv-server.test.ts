@@ -1,6 +1,7 @@
 // The server of examples/kv over real sockets: pipelines, partial requests, large values, blocking, messages, expiry, shutdown.
 
 import { describe, expect, test } from "bun:test";
+import { fileURLToPath } from "node:url";
 import { asyncio, type Coroutine, run, xasync, xawait } from "zigcoro";
 import { Client, type Reply, ReplyFailure } from "../examples/kv/client.ts";
 import { List } from "../examples/kv/list.ts";
@@ -408,7 +409,7 @@ function* connectError(port: number): Coroutine<string> {
 }
 
 describe("the program", () => {
-  const main = new URL("../examples/kv/main.ts", import.meta.url).pathname;
+  const main = fileURLToPath(new URL("../examples/kv/main.ts", import.meta.url));
 
   async function start(...args: string[]) {
     const child = Bun.spawn([process.execPath, main, ...args], { stdout: "pipe", stderr: "pipe" });

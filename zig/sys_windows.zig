@@ -156,6 +156,8 @@ pub const c = struct {
 
     pub fn sendto(fd: Fd, bytes: [*]const u8, len: usize, flags: i32, to: ?*const sockaddr, to_len: socklen_t) i32 {
         const rc = checked(win32.sendto(socketOf(fd), bytes, std.math.lossyCast(c_int, len), flags, to, to_len));
+        const is_datagram = to == null and (rc == sys.negative(.NOTCONN) or rc == sys.negative(.INVAL)) and kindOf(fd) == SOCK.DGRAM;
+        if (is_datagram) return sys.negative(.DESTADDRREQ);
         if (rc != sys.negative(.NOTSUP) and rc != sys.negative(.FAULT)) return rc;
         // Said of an address that is none of the socket's family.
         var own: sys.Address = undefined;
@@ -311,6 +313,12 @@ pub fn failure(code: u32) i32 {
 /// Of a call on sockets: what it returned, or why it failed.
 fn checked(rc: c_int) i32 {
     return if (rc < 0) failure(@intCast(win32.WSAGetLastError())) else rc;
+}
+
+fn kindOf(fd: Fd) i32 {
+    var kind: c_int = 0;
+    const rc = sys.getOption(fd, ws2.SOL.SOCKET, ws2.SO.TYPE, std.mem.asBytes(&kind));
+    return if (rc < 0) rc else kind;
 }
 
 /// It never waits, whatever is asked for, and programs that are started do not get it.

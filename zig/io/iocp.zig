@@ -54,6 +54,9 @@ pub const Iocp = struct {
     /// A parked guest's waker sits at the port beside its owner, and neither is to wait until the other sleeps.
     const max_threads = 64;
 
+    /// Milliseconds. No signal ends a sleep on Windows, so that a Worker that is terminated while it waits here must look by itself.
+    const longest_sleep = 50;
+
     /// Ops are tried before they wait, so sockets must be non-blocking; all are.
     pub const tries_first = true;
 
@@ -144,9 +147,10 @@ pub const Iocp = struct {
         self.deadline = deadline;
     }
 
-    /// Queues what has finished. With `wait`, sleeps until there is something, or the armed time has come.
+    /// Queues what has finished. With `wait`, sleeps until there is something, or the armed time has come, or for a moment.
     pub fn tick(self: *Iocp, wait: bool, finished: *Op.Queue) error{SystemResources}!void {
-        var ms: u32 = if (wait and finished.head == null) @bitCast(sys.millisecondsUntil(self.deadline)) else 0;
+        const left: u32 = @bitCast(sys.millisecondsUntil(self.deadline));
+        var ms = if (wait and finished.head == null) @min(left, longest_sleep) else 0;
         self.deadline = null;
         var entries: [128]win32.Entry = undefined;
         while (true) : (ms = 0) {

@@ -142,9 +142,9 @@ pub const Socket = struct {
             .broadcast => return sys.setOption(self.fd, c.SOL.SOCKET, c.SO.BROADCAST, value),
             .receive_buffer => return sys.setOption(self.fd, c.SOL.SOCKET, c.SO.RCVBUF, value),
             .send_buffer => return sys.setOption(self.fd, c.SOL.SOCKET, c.SO.SNDBUF, value),
-            .ttl => sys.setOption(self.fd, c.IPPROTO.IP, c.IP.TTL, value),
-            .multicast_ttl => sys.setOption(self.fd, c.IPPROTO.IP, c.IP.MULTICAST_TTL, value),
-            .multicast_loopback => sys.setOption(self.fd, c.IPPROTO.IP, c.IP.MULTICAST_LOOP, value),
+            .ttl => self.set4(c.IP.TTL, value),
+            .multicast_ttl => self.set4(c.IP.MULTICAST_TTL, value),
+            .multicast_loopback => self.set4(c.IP.MULTICAST_LOOP, value),
         };
         // An IPv6 socket sends to IPv4, too, and has both.
         if (rc < 0 or !is_ip6) return rc;
@@ -154,6 +154,15 @@ pub const Socket = struct {
             .multicast_loopback => c.IPV6.MULTICAST_LOOP,
             else => unreachable,
         }, value);
+    }
+
+    fn set4(self: *Socket, name: u32, value: c_int) i32 {
+        return if (self.hasOnlyIp6()) 0 else sys.setOption(self.fd, c.IPPROTO.IP, name, value);
+    }
+
+    /// Of its options: Windows refuses IPv4's on an IPv6 socket.
+    fn hasOnlyIp6(self: *const Socket) bool {
+        return !sys.is_posix and self.family == c.AF.INET6;
     }
 
     /// The size of a buffer as the kernel counts it, or a negative errno.
@@ -187,7 +196,7 @@ pub const Socket = struct {
     /// The interface that multicast datagrams leave by.
     pub fn setMulticastInterface(self: *Socket, interface: Interface) i32 {
         const request = interface.request(@splat(0));
-        const rc = sys.setOptionBytes(self.fd, c.IPPROTO.IP, c.IP.MULTICAST_IF, if (sys.is_posix) std.mem.asBytes(&request) else &request.address);
+        const rc = if (self.hasOnlyIp6()) 0 else sys.setOptionBytes(self.fd, c.IPPROTO.IP, c.IP.MULTICAST_IF, if (sys.is_posix) std.mem.asBytes(&request) else &request.address);
         if (rc < 0 or self.family != c.AF.INET6) return rc;
         return sys.setOption(self.fd, c.IPPROTO.IPV6, c.IPV6.MULTICAST_IF, interface.index);
     }
