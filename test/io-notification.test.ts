@@ -149,7 +149,8 @@ describe("other threads", () => {
     expect(await xasync(from_thread, [id, 1000])).toBe(0);
     using next = new AsyncNotification();
     expect(await xasync(notify_now, [id])).toBe(errnoOf("EBADF"));
-    for (const wrong of [0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, 7]) expect(await xasync(notify_now, [wrong])).toBe(errnoOf("EBADF"));
+    for (const wrong of [0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, 7])
+      expect(await xasync(notify_now, [wrong])).toBe(errnoOf("EBADF"));
     expect(await select({ wait: next.wait(), nothing: sleep(1) })).toEqual({ key: "nothing", value: undefined });
   });
 

@@ -398,7 +398,8 @@ describe("errors", () => {
       9,
     ]);
     expect(await rejected(a.write("x"))).toBe("Error: write EDESTADDRREQ: destination address required");
-    expect(await rejected(UDP.bind({ host: "192.0.2.1" }))).toStartWith("Error: bind EADDRNOTAVAIL");
+    // Wine binds it.
+    if (!isWine) expect(await rejected(UDP.bind({ host: "192.0.2.1" }))).toStartWith("Error: bind EADDRNOTAVAIL");
     for (const operation of [
       UDP.bind({ host: "no-such-host.invalid" }),
       a.write("x", { host: "no-such-host.invalid", port: 1 }),

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { asyncio, type Frame, remainingStackSize, run, stackAlloc, xasync, xawait, xresume } from "zigcoro";
 import { native } from "zigcoro/native";
-import { errnoOf } from "./support/platform.ts";
+import { errnoOf, isWindows } from "./support/platform.ts";
 
 const source = join(import.meta.dir, "fixtures/bodies.c");
 const names = ["sum", "product", "nap", "pump", "deep", "room_left", "copy", "read_at"] as const;
@@ -127,6 +127,7 @@ test("it reads and writes files, waits for a pipe, and is cancelled there", asyn
     ]);
     yield* from.close();
     expect(yield* xasync(read_at, [from, 0])).toBe(errnoOf("EBADF"));
+    if (isWindows) return;
     expect(Bun.spawnSync(["mkfifo", join(folder, "fifo")]).exitCode).toBe(0);
     const pipe = yield* asyncio.File.open(join(folder, "fifo"), "r+");
     const [waiting, cancelled] = [xasync(read_at, [pipe, 0]), xasync(read_at, [pipe, 0])];
@@ -139,7 +140,8 @@ test("it reads and writes files, waits for a pipe, and is cancelled there", asyn
     expect(yield* last).toBe(errnoOf("ECANCELED"));
     yield* to.close();
   });
-  rmSync(folder, { recursive: true });
+  // Under wine Bun removes no folder that was in use.
+  if (!isWindows) rmSync(folder, { recursive: true });
 });
 
 test("a stack of one's own serves one body after the other", async () => {

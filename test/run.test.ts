@@ -188,7 +188,10 @@ describe("beside it", () => {
 
   test("child processes and web streams go on", async () => {
     const text = await run(function* () {
-      const child = Bun.spawn(isWindows ? [process.execPath, "-e", "process.stdin.pipe(process.stdout)"] : ["cat"], { stdin: "pipe", stdout: "pipe" });
+      const child = Bun.spawn(isWindows ? [process.execPath, "-e", "process.stdin.pipe(process.stdout)"] : ["cat"], {
+        stdin: "pipe",
+        stdout: "pipe",
+      });
       child.stdin.write("through cat");
       child.stdin.end();
       const [out] = yield* until(Promise.all([child.stdout.text(), child.exited]));

@@ -1,5 +1,5 @@
 //! Files of Windows with the face of POSIX's: each function returns a result >= 0 or a negative errno. Flags are the C library's of Windows,
-//! which are those of node:fs there. Only files of file systems are opened: consoles, pipes and devices are refused with ENOTSUP.
+//! which are those of node:fs there. Only files and folders are opened: consoles, pipes and devices are refused with ENOTSUP.
 
 const std = @import("std");
 const assert = std.debug.assert;
@@ -37,7 +37,7 @@ const generic_read = 0x8000_0000;
 const generic_write = 0x4000_0000;
 const read_attributes = 0x80;
 /// Of GENERIC_WRITE, without writing in place.
-const append_only = 0x0012_0116;
+const append_only = 0x0012_0114;
 
 /// `path` is UTF-8; relative ones begin at the folder of the process. Longer ones than MAX_PATH are no trouble.
 pub fn openat(_: i32, path: [*:0]const u8, flags: O, mode: u32) i32 {
@@ -67,14 +67,16 @@ fn open(path: [*:0]const u8, access: u32, disposition: u32, read_only: bool, wri
     defer win32.RtlFreeUnicodeString(&name);
     const case_insensitive = 0x40;
     const attributes: win32.ObjectAttributes = .{ .name = &name, .attributes = case_insensitive };
-    const waits_and_no_folder = 0x20 | 0x40;
+    const waits = 0x20;
+    // A folder can be opened to be asked about, as elsewhere.
+    const no_folder: u32 = if (access == generic_read) 0 else 0x40;
     const through: u32 = if (write_through) 0x2 else 0;
     const share_all = 7;
     const file_attributes: u32 = if (read_only) 0x1 else 0x80;
     var handle: win32.HANDLE = undefined;
     var io: [2]usize = undefined;
     const all = access | synchronize | read_attributes;
-    const status = win32.NtCreateFile(&handle, all, &attributes, &io, null, file_attributes, share_all, disposition, waits_and_no_folder | through, null, 0);
+    const status = win32.NtCreateFile(&handle, all, &attributes, &io, null, file_attributes, share_all, disposition, waits | no_folder | through, null, 0);
     if (status < 0) return failureOf(@bitCast(status), disposition);
     const disk = 1;
     const value = @intFromPtr(handle);
@@ -99,15 +101,25 @@ pub fn pread(fd: fd_t, bytes: [*]u8, len: usize, at: i64) i32 {
     var count: u32 = 0;
     if (win32.ReadFile(os.handleOf(fd), bytes, lengthOf(len), &count, &place) != 0) return @intCast(count);
     const handle_eof = 38;
-    const code = win32.GetLastError();
-    return if (code == handle_eof) 0 else os.failure(code);
+    const invalid_function = 1;
+    return switch (win32.GetLastError()) {
+        handle_eof => 0,
+        invalid_function => sys.negative(.ISDIR),
+        else => transferFailure(),
+    };
 }
 
 pub fn pwrite(fd: fd_t, bytes: [*]const u8, len: usize, at: i64) i32 {
     var place = placeOf(at);
     var count: u32 = 0;
     if (win32.WriteFile(os.handleOf(fd), bytes, lengthOf(len), &count, &place) != 0) return @intCast(count);
-    return failure();
+    return transferFailure();
+}
+
+/// It is not open for that.
+fn transferFailure() i32 {
+    const access_denied = 5;
+    return if (win32.GetLastError() == access_denied) sys.negative(.BADF) else failure();
 }
 
 fn placeOf(at: i64) win32.Overlapped {
@@ -135,6 +147,7 @@ pub fn sync(fd: fd_t) i32 {
 pub const Stat = struct {
     about: win32.ByHandleFileInformation,
     basic: win32.FileBasicInfo,
+    standard: win32.FileStandardInfo,
 
     /// 0 or a negative errno.
     pub fn read(stat: *Stat, fd: fd_t) i32 {
@@ -142,25 +155,27 @@ pub const Stat = struct {
         if (win32.GetFileInformationByHandle(handle, &stat.about) == 0) return failure();
         const basic_info = 0;
         if (win32.GetFileInformationByHandleEx(handle, basic_info, &stat.basic, @sizeOf(win32.FileBasicInfo)) == 0) return failure();
+        const standard_info = 1;
+        if (win32.GetFileInformationByHandleEx(handle, standard_info, &stat.standard, @sizeOf(win32.FileStandardInfo)) == 0) return failure();
         return 0;
     }
 
     /// Of what Windows knows; the rest as libuv has it.
     pub fn values(stat: *const Stat) sys.StatValues {
         const about = &stat.about;
-        const size = join(about.size_high, about.size_low);
-        const is_read_only = about.attributes & 1 != 0;
+        const is_read_only = about.attributes & 0x1 != 0;
+        const kind: u64 = if (about.attributes & 0x10 != 0) 0o040_000 else 0o100_000;
         return .{
             .dev = about.volume,
             .ino = join(about.index_high, about.index_low),
-            .mode = 0o100_000 | @as(u64, if (is_read_only) 0o444 else 0o666),
+            .mode = kind | @as(u64, if (is_read_only) 0o444 else 0o666),
             .nlink = about.links,
             .uid = 0,
             .gid = 0,
             .rdev = 0,
-            .size = size,
+            .size = join(about.size_high, about.size_low),
             .blksize = 4096,
-            .blocks = std.math.divCeil(u64, size, 512) catch unreachable,
+            .blocks = @as(u64, @intCast(stat.standard.allocation)) / 512,
             .atime = nanoseconds(stat.basic.access),
             .mtime = nanoseconds(stat.basic.write),
             .ctime = nanoseconds(stat.basic.change),

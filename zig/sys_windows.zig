@@ -278,6 +278,8 @@ pub fn failure(code: u32) i32 {
         109, 232, 233, 10058 => .PIPE,
         111, 206 => .NAMETOOLONG,
         39, 112, 1295 => .NOSPC,
+        223 => .FBIG,
+        31 => .IO,
         145 => .NOTEMPTY,
         267 => .NOTDIR,
         19 => .ROFS,

@@ -33,6 +33,7 @@ pub const ByHandleFileInformation = extern struct {
     index_low: u32,
 };
 
+pub const FileStandardInfo = extern struct { allocation: i64, end: i64, links: u32, is_deleted: u8, is_folder: u8 };
 pub const FileBasicInfo = extern struct { creation: i64, access: i64, write: i64, change: i64, attributes: u32 };
 
 pub const ObjectAttributes = extern struct {

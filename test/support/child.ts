@@ -32,10 +32,10 @@ export async function runFixture(name: string, args: readonly string[] = [], env
     killSignal: "SIGKILL",
   });
   const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  return { code: child.exitCode, signal: child.signalCode, out: lines(out), err: lines(err) };
+  return { code: child.exitCode, signal: child.signalCode, out: itsOwn(out), err: itsOwn(err) };
 }
 
-/** Without what Bun says for itself under wine, where folders have two names. */
-function lines(text: string): string {
+/** What a program has printed, without what Bun says for itself under wine, where folders have two names. */
+export function itsOwn(text: string): string {
   return isWine ? text.replaceAll("\r\n", "\n").replaceAll(/^Internal error: directory mismatch .*\n/gm, "") : text;
 }
