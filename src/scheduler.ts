@@ -9,6 +9,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { MisuseError } from "./error.ts";
 import * as native from "./native/env.ts";
 import type { Wait } from "./wait.ts";
+import { createWake } from "./wake.ts";
 
 /** What the hot path reads; one object, so that every module sees the same. */
 export const state: {
@@ -149,7 +150,6 @@ let toldSinceTurn = 0;
 // Whoever pokes must not lend its async context to the coroutines that run then.
 const drainSoonOutside = AsyncLocalStorage.bind(drainSoon);
 const turnOutside = AsyncLocalStorage.bind(turn);
-const onWakeOutside = AsyncLocalStorage.bind(onWake);
 
 /** Work may have appeared outside of any drain: see to it soon. */
 export function poke(): void {
@@ -225,11 +225,11 @@ function round(): number {
 /** Nothing to do right now: park if something is in flight, otherwise let go of Bun's loop. */
 function settle(): void {
   if (native.pending() === 0) {
-    releaseWake();
+    wake.release();
     return;
   }
   try {
-    holdWake();
+    wake.hold();
   } catch {
     // Out of descriptors: instead of ending, it looks again and again until there are some.
     setTimeout(turnOutside, starvedDelay);
@@ -242,40 +242,11 @@ function settle(): void {
 /** Milliseconds between turns while there is no descriptor to wake us. */
 const starvedDelay = 10;
 
-let wakeReader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-let wakeReading = false;
+const wake = createWake(onWake, () => void setTimeout(turnOutside, starvedDelay));
 
-/** A pending read of the wake descriptor keeps the process alive and wakes us; it costs nothing while it waits. */
-function holdWake(): void {
-  wakeReader ??= Bun.file(native.wakeDescriptor()).stream().getReader() as ReadableStreamDefaultReader<Uint8Array>;
-  if (wakeReading) return;
-  wakeReading = true;
-  const reader = wakeReader;
-  reader.read().then(
-    () => onWakeOutside(reader),
-    () => {
-      // Bun could not read it, for want of a descriptor of its own. Another reader will.
-      if (reader === wakeReader) setTimeout(turnOutside, starvedDelay);
-      releaseWake();
-    },
-  );
-}
-
-function onWake(reader: ReadableStreamDefaultReader<Uint8Array>): void {
-  if (reader !== wakeReader) return;
-  wakeReading = false;
-  // Before Bun looks again by itself, which it would do in vain.
-  holdWake();
+function onWake(): void {
   if (!parked || state.driving) return;
-  turn();
-}
-
-function releaseWake(): void {
-  if (!wakeReader) return;
-  const reader = wakeReader;
-  wakeReader = undefined;
-  wakeReading = false;
-  reader.cancel().catch(() => {});
+  turnOutside();
 }
 
 /** One round by hand: collects, then tells everybody who is ready. Whether there was anyone. */

@@ -3,7 +3,9 @@
 import type { Frame } from "./frame.ts";
 
 /** The frames of the driver itself tell nobody anything. */
-const driver = new RegExp(`^ +at .*(${RegExp.escape(import.meta.dir)}/(generator|scheduler|start|native/env)\\.ts|node:async_hooks):`);
+const driver = new RegExp(
+  `^ +at .*(${RegExp.escape(import.meta.dir)}[/\\\\](generator|scheduler|start|native[/\\\\]env)\\.ts|node:async_hooks):`,
+);
 
 /** Coroutines that one error names at most. */
 const maxLines = 16;

@@ -15,6 +15,7 @@ import { SocketDuplex } from "../src/socket-duplex.ts";
 import { childTimeoutMs, runFixture } from "./support/child.ts";
 import { closed, collect, duplexes, reaches, record, sha1 } from "./support/duplex.ts";
 import { failure, thrown } from "./support/failure.ts";
+import { isWine } from "./support/platform.ts";
 import { Random } from "./support/random.ts";
 import { pair, pattern, readAll, sockets } from "./support/sockets.ts";
 
@@ -353,7 +354,8 @@ describe("destroy", () => {
 });
 
 describe("errors", () => {
-  test("a reset by the peer", async () => {
+  // Wine shows a reset as the stream's end.
+  test.skipIf(isWine)("a reset by the peer", async () => {
     const [a, b] = await run(pair);
     const duplex = a.toDuplex();
     const events = record(duplex);

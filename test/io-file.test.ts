@@ -10,12 +10,15 @@ import { all, asyncio, type Coroutine, run, select, sleep, withTimeout, xasync }
 import { childTimeoutMs, runFixture } from "./support/child.ts";
 import { failed, failure, rejected, thrown } from "./support/failure.ts";
 import { inBothModesSlowly as inBothModes } from "./support/modes.ts";
+import { errnoOf, isWindows, isWine } from "./support/platform.ts";
 import { Random } from "./support/random.ts";
 import { descriptors } from "./support/sockets.ts";
 
 const { File } = asyncio;
 const folder = mkdtempSync(join(tmpdir(), "zigcoro-file-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+// Under wine Bun removes no folder that is in use.
+afterAll(() => isWine || rmSync(folder, { recursive: true, force: true }));
+const onUnix: typeof inBothModes = isWindows ? () => {} : inBothModes;
 
 let names = 0;
 /** The path of a new file, with `content` unless that is undefined. */
@@ -126,7 +129,7 @@ describe("reading and writing", () => {
     expect(order).toEqual(["other", "reader"]);
   });
 
-  test("only one coroutine at a time reads or writes at the position", async () => {
+  test.skipIf(isWindows)("only one coroutine at a time reads or writes at the position", async () => {
     await using file = await File.open(fifo(), "r+");
     const reading = xasync(function* () {
       return text(yield* file.read());
@@ -151,9 +154,11 @@ describe("open", () => {
   inBothModes("takes what Node takes: flags, modes, URLs, bytes", function* () {
     const path = fresh("old");
     expect(yield* failed(File.open(path, "wx"))).toBe(`Error: EEXIST: file already exists, open '${path}'`);
-    const link = fresh();
-    symlinkSync(path, link);
-    expect(yield* failed(File.open(link, constants.O_RDONLY | constants.O_NOFOLLOW))).toMatch(/^Error: ELOOP: /);
+    if (!isWindows) {
+      const link = fresh();
+      symlinkSync(path, link);
+      expect(yield* failed(File.open(link, constants.O_RDONLY | constants.O_NOFOLLOW))).toMatch(/^Error: ELOOP: /);
+    }
     for (const same of [path, pathToFileURL(path), Buffer.from(path)]) {
       const file = yield* File.open(same);
       expect(file.path).toBe(path);
@@ -161,19 +166,20 @@ describe("open", () => {
     }
     const made = fresh();
     const file = yield* File.open(made, { flags: "wx+", mode: 0o640 });
-    expect(statSync(made).mode & 0o777).toBe(0o640 & ~process.umask());
+    expect(statSync(made).mode & 0o777).toBe(isWindows ? 0o666 : 0o640 & ~process.umask());
     yield* file.write("x");
     yield* file.close();
     const cut = yield* File.open(path, "w");
     expect(yield* failed(cut.read())).toBe(`Error: EBADF: bad file descriptor, read '${path}'`);
     yield* cut.close();
     expect(readFileSync(path, "utf8")).toBe("");
+    if (isWindows) return;
     const odd = Buffer.concat([Buffer.from(`${folder}/`), Buffer.from([0xff, 0xfe])]);
     yield* File.writeAll(odd, "odd");
     expect(yield* File.readText(odd)).toBe("odd");
   });
 
-  inBothModes("closes its descriptor on exec", function* () {
+  onUnix("closes its descriptor on exec", function* () {
     const file = yield* File.open(fresh("x"));
     const listed = Bun.spawnSync(["sh", "-c", "readlink /proc/self/fd/*"]).stdout.toString();
     expect(listed).not.toContain(file.path);
@@ -208,7 +214,7 @@ describe("open", () => {
     })();
     expect({ ...error, message: error?.message }).toEqual({
       code: "ENOENT",
-      errno: -2,
+      errno: errnoOf("ENOENT"),
       syscall: "open",
       path: "/x/y",
       message: "ENOENT: no such file or directory, open '/x/y'",
@@ -216,22 +222,24 @@ describe("open", () => {
     expect(yield* failed(File.open(""))).toBe("Error: ENOENT: no such file or directory, open ''");
     expect(yield* failed(File.open(folder, "w"))).toBe(`Error: EISDIR: illegal operation on a directory, open '${folder}'`);
     expect(yield* failed(File.readAll(folder))).toBe(`Error: EISDIR: illegal operation on a directory, read '${folder}'`);
-    expect(yield* failed(File.open(`${fresh("x")}/y`))).toMatch(/^Error: ENOTDIR: /);
-    expect(yield* failed(File.open("x".repeat(5000)))).toMatch(/^Error: ENAMETOOLONG: /);
-    expect(yield* failed(File.writeAll("/dev/full", "x"))).toBe("Error: ENOSPC: no space left on device, write '/dev/full'");
+    expect(yield* failed(File.open(`${fresh("x")}/y`))).toMatch(isWindows ? /^Error: ENOENT: / : /^Error: ENOTDIR: /);
+    expect(yield* failed(File.open("x".repeat(5000)))).toMatch(isWindows ? /^Error: ENOENT: / : /^Error: ENAMETOOLONG: /);
+    if (!isWindows) {
+      expect(yield* failed(File.writeAll("/dev/full", "x"))).toBe("Error: ENOSPC: no space left on device, write '/dev/full'");
+    }
     const file = yield* File.open(fresh("x"));
     expect(yield* failed(file.write("y"))).toBe(`Error: EBADF: bad file descriptor, write '${file.path}'`);
-    expect(yield* failed(file.truncate(1))).toMatch(/^Error: EINVAL: invalid argument, ftruncate/);
+    expect(yield* failed(file.truncate(1))).toMatch(isWindows ? /^Error: E(PERM|BADF): / : /^Error: EINVAL: invalid argument, ftruncate/);
     yield* file.close();
   });
 
-  test.skipIf(process.getuid?.() === 0)("says EACCES", async () => {
+  test.skipIf(isWindows || process.getuid?.() === 0)("says EACCES", async () => {
     const path = fresh("x");
     Bun.spawnSync(["chmod", "0", path]);
     expect((await failure(File.open(path))).code).toBe("EACCES");
   });
 
-  test(
+  test.skipIf(isWindows)(
     "says EMFILE when there are no descriptors, and EFBIG beyond what a file may have; goes on after",
     async () => {
       const { code, out, err } = await runFixture("file-limits.ts");
@@ -275,6 +283,10 @@ describe("stat, truncate, sync", () => {
     const directory = yield* File.open(folder);
     expect((yield* directory.stat()).isDirectory()).toBe(true);
     yield* directory.close();
+    if (isWindows) {
+      expect(yield* failed(File.open("NUL"))).toMatch(/^Error: ENOTSUP: /);
+      return;
+    }
     const device = yield* File.open("/dev/null");
     expect((yield* device.stat()).isCharacterDevice()).toBe(true);
     yield* device.close();
@@ -282,7 +294,7 @@ describe("stat, truncate, sync", () => {
 });
 
 describe("special files", () => {
-  inBothModes("files of /proc say they are empty and are read whole; /dev/null and /dev/zero", function* () {
+  onUnix("files of /proc say they are empty and are read whole; /dev/null and /dev/zero", function* () {
     expect(yield* File.readText("/proc/self/cmdline")).toContain("bun");
     const maps = yield* File.readText("/proc/self/smaps");
     expect(maps.length).toBeGreaterThan(20_000);
@@ -297,7 +309,7 @@ describe("special files", () => {
     yield* zero.close();
   });
 
-  inBothModes("a FIFO is a stream; its open waits for the other end and stops nobody else", function* () {
+  onUnix("a FIFO is a stream; its open waits for the other end and stops nobody else", function* () {
     const path = fifo();
     expect(yield* failed(withTimeout(5, File.open(path)))).toBe(`TimeoutError: timed out after 5 ms waiting to open '${path}'`);
     const waiting = Array.from({ length: 12 }, () =>
@@ -334,7 +346,7 @@ describe("special files", () => {
     yield* reader.close();
   });
 
-  inBothModes("a pipe that nobody reads any more is an error, and no signal", function* () {
+  onUnix("a pipe that nobody reads any more is an error, and no signal", function* () {
     const path = fifo();
     const reader = yield* File.open(path, "r+");
     const writer = yield* File.open(path, "w");
@@ -350,7 +362,7 @@ describe("special files", () => {
     yield* writer.close();
   });
 
-  test("what a stream's read brought and nobody wanted is there for the next", async () => {
+  test.skipIf(isWindows)("what a stream's read brought and nobody wanted is there for the next", async () => {
     await using both = await File.open(fifo(), "r+");
     for (let i = 0; i < 200; i++) {
       await both.write(`${i};`);
@@ -440,7 +452,7 @@ describe("lines and chunks", () => {
     expect(thrown(() => file.lines({ maxLength: 0 }))).toMatch(/^RangeError: File.lines: options.maxLength/);
   });
 
-  test("of a stream come as they come", async () => {
+  test.skipIf(isWindows)("of a stream come as they come", async () => {
     const path = fifo();
     await using both = await File.open(path, "r+");
     const lines = both.lines();
@@ -527,7 +539,7 @@ describe("close", () => {
 });
 
 describe("arrays", () => {
-  test("that are detached, or change while they are used, are errors", async () => {
+  test.skipIf(isWindows)("that are detached, or change while they are used, are errors", async () => {
     const both = await File.open(fifo(), "r+");
     const gone = new Uint8Array(8);
     structuredClone(gone.buffer, { transfer: [gone.buffer] });
@@ -567,32 +579,36 @@ describe("arrays", () => {
     expect(thrown(() => file.pread("1" as never, 0))).toMatch(/^TypeError/);
     expect(thrown(() => file.read(0))).toMatch(/^RangeError: File.read: max/);
     expect(await file.pread(1, 2 ** 53 - 2).then(text)).toBe("");
-    expect((await failure(file.pwrite("xx", 2 ** 53 - 1))).code).toBe("EFBIG");
+    expect((await failure(file.pwrite("xx", 2 ** 53 - 1))).code).toBe(isWine ? "EIO" : isWindows ? "EINVAL" : "EFBIG");
   });
 
-  test("of 4 GiB, the longest there are, are written whole; positions go on beyond", async () => {
-    // Its memory is never touched but at the end.
-    const huge = new Uint8Array(2 ** 32);
-    expect(thrown(() => new Uint8Array(2 ** 32 + 1))).toMatch(/^RangeError/);
-    await using sink = await File.open("/dev/null", "r+");
-    let turns = 0;
-    const turning = xasync(function* () {
-      for (; sink.position === 0; turns++) yield* sleep(0);
-    });
-    await sink.write(huge);
-    await turning;
-    // Others had their turns meanwhile.
-    expect(turns).toBeGreaterThan(10);
-    expect(sink.position).toBe(2 ** 32);
-    expect(await sink.preadInto(huge, 0)).toBe(0);
-    huge.set([7, 8, 9], 2 ** 32 - 3);
-    await using file = await File.open(fresh(), "w+");
-    await file.pwrite(huge.subarray(2 ** 32 - 5), 2 ** 32 - 1);
-    expect((await file.stat()).size).toBe(2 ** 32 + 4);
-    expect([...(await file.pread(100, 2 ** 32))]).toEqual([0, 7, 8, 9]);
-    expect(await file.preadInto(huge.subarray(2 ** 32 - 2), 2 ** 32 + 1)).toBe(2);
-    expect([...huge.subarray(2 ** 32 - 3)]).toEqual([7, 7, 8]);
-  }, 30_000);
+  test.skipIf(isWindows)(
+    "of 4 GiB, the longest there are, are written whole; positions go on beyond",
+    async () => {
+      // Its memory is never touched but at the end.
+      const huge = new Uint8Array(2 ** 32);
+      expect(thrown(() => new Uint8Array(2 ** 32 + 1))).toMatch(/^RangeError/);
+      await using sink = await File.open("/dev/null", "r+");
+      let turns = 0;
+      const turning = xasync(function* () {
+        for (; sink.position === 0; turns++) yield* sleep(0);
+      });
+      await sink.write(huge);
+      await turning;
+      // Others had their turns meanwhile.
+      expect(turns).toBeGreaterThan(10);
+      expect(sink.position).toBe(2 ** 32);
+      expect(await sink.preadInto(huge, 0)).toBe(0);
+      huge.set([7, 8, 9], 2 ** 32 - 3);
+      await using file = await File.open(fresh(), "w+");
+      await file.pwrite(huge.subarray(2 ** 32 - 5), 2 ** 32 - 1);
+      expect((await file.stat()).size).toBe(2 ** 32 + 4);
+      expect([...(await file.pread(100, 2 ** 32))]).toEqual([0, 7, 8, 9]);
+      expect(await file.preadInto(huge.subarray(2 ** 32 - 2), 2 ** 32 + 1)).toBe(2);
+      expect([...huge.subarray(2 ** 32 - 3)]).toEqual([7, 7, 8]);
+    },
+    30_000,
+  );
 });
 
 describe("cancels", () => {
@@ -673,7 +689,7 @@ describe("cancels", () => {
 
 test("100,000 files opened, read and closed leave memory and descriptors as they were", async () => {
   const path = fresh("content");
-  const count = Number(process.env.ZIGCORO_FILES ?? 100_000);
+  const count = Number(process.env.ZIGCORO_FILES ?? (isWindows ? 2000 : 100_000));
   const some = (n: number) =>
     run(function* () {
       const reader = function* (): Coroutine<void> {

@@ -8,6 +8,7 @@ import { all, asyncio, Cancelled, type Coroutine, call, now, run, select, sleep,
 import { childTimeoutMs, fixture, runFixture } from "./support/child.ts";
 import { failure, thrown } from "./support/failure.ts";
 import { inBothModesSlowly as inBothModes } from "./support/modes.ts";
+import { errnoOf } from "./support/platform.ts";
 import { descriptors, pair, pattern, readAll } from "./support/sockets.ts";
 
 const { Process } = asyncio;
@@ -226,7 +227,7 @@ describe("a child", () => {
     };
     expect(await fields(start("nonesuch", ["a"]))).toEqual({
       code: "ENOENT",
-      errno: -2,
+      errno: errnoOf("ENOENT"),
       syscall: "spawn",
       path: "nonesuch",
       message: "spawn ENOENT: no such file or directory nonesuch",

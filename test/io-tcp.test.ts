@@ -7,6 +7,7 @@ import { networkInterfaces } from "node:os";
 import { asyncio, Channel, type Coroutine, run, until, withTimeout, xasync } from "zigcoro";
 import { failed, failure, microtasks, rejected, thrown } from "./support/failure.ts";
 import { inBothModes } from "./support/modes.ts";
+import { errnoOf, isWindows, isWine } from "./support/platform.ts";
 import { descriptors, freePort, openDescriptors, openedSince, pair, pattern, readAll, readText } from "./support/sockets.ts";
 
 const { TCP } = asyncio;
@@ -261,7 +262,7 @@ describe("close", () => {
     await microtasks();
     server.close();
     const error = await accepting;
-    expect([error.code, error.errno, error.syscall]).toEqual(["ECANCELED", -125, "accept"]);
+    expect([error.code, error.errno, error.syscall]).toEqual(["ECANCELED", errnoOf("ECANCELED"), "accept"]);
   });
 
   inBothModes("twice does nothing; use afterwards is refused, each time", function* () {
@@ -387,13 +388,15 @@ describe("errors look like Node's", () => {
   test("ECONNREFUSED", async () => {
     const port = await run(freePort);
     const ours = await failure(TCP.connect({ port }));
+    expect(ours.message).toBe(`connect ECONNREFUSED 127.0.0.1:${port}`);
+    expect(Object.keys(ours).sort()).toEqual(["address", "code", "errno", "port", "syscall"]);
+    // Under wine Node's own never ends.
+    if (isWine) return;
     const theirs = await new Promise<Record<string, unknown>>((resolve) =>
       nodeConnect({ port, host: "127.0.0.1" }).on("error", (error) => resolve(error as never)),
     );
     for (const field of ["message", "code", "errno", "syscall", "address", "port"])
       expect([field, ours[field]]).toEqual([field, theirs[field]]);
-    expect(ours.message).toBe(`connect ECONNREFUSED 127.0.0.1:${port}`);
-    expect(Object.keys(ours).sort()).toEqual(["address", "code", "errno", "port", "syscall"]);
   });
 
   test("EADDRINUSE", async () => {
@@ -401,7 +404,13 @@ describe("errors look like Node's", () => {
     const { port } = server.local;
     const error = await failure(TCP.listen({ port }));
     expect(error.message).toBe(`listen EADDRINUSE: address already in use 127.0.0.1:${port}`);
-    expect({ ...error }).toEqual({ code: "EADDRINUSE", errno: -98, syscall: "listen", address: "127.0.0.1", port } as never);
+    expect({ ...error }).toEqual({
+      code: "EADDRINUSE",
+      errno: errnoOf("EADDRINUSE"),
+      syscall: "listen",
+      address: "127.0.0.1",
+      port,
+    } as never);
   });
 
   test("EADDRNOTAVAIL", async () => {
@@ -652,6 +661,10 @@ describe("a server", () => {
   });
 
   test("two listeners share a port when both say so", async () => {
+    if (isWindows) {
+      expect(await rejected(TCP.listen({ port: 0, reusePort: true }))).toContain("listen ENOTSUP");
+      return;
+    }
     using one = await TCP.listen({ port: 0, reusePort: true });
     using two = await TCP.listen({ port: one.local.port, reusePort: true });
     expect(two.local.port).toBe(one.local.port);

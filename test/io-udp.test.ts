@@ -3,12 +3,14 @@
 
 import { describe, expect, test } from "bun:test";
 import { createSocket } from "node:dgram";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { asyncio, run, select, sleep, xasync } from "zigcoro";
 import { native } from "zigcoro/native";
 import { hasIp6, host, pair, text } from "./support/datagrams.ts";
 import { failed, failure, rejected, thrown } from "./support/failure.ts";
 import { inBothModes } from "./support/modes.ts";
+import { errnoOf, isWindows, isWine } from "./support/platform.ts";
 
 const { UDP } = asyncio;
 
@@ -210,36 +212,42 @@ describe("a connected socket", () => {
     b.close();
   });
 
-  inBothModes("is told that nobody listens there, by a read or a write, once", function* () {
-    const [a, b] = yield* pair();
-    yield* a.connect(b.local);
-    b.close();
-    yield* a.write("x");
-    expect(yield* failed(a.read())).toBe("Error: read ECONNREFUSED: connection refused");
-    yield* a.write("x");
-    expect(yield* failed(a.write("x"))).toBe("Error: write ECONNREFUSED: connection refused");
-    const reading = xasync(function* () {
-      return yield* failed(a.read());
+  // Wine tells nobody.
+  if (!isWine)
+    inBothModes("is told that nobody listens there, by a read or a write, once", function* () {
+      const [a, b] = yield* pair();
+      yield* a.connect(b.local);
+      b.close();
+      yield* a.write("x");
+      expect(yield* failed(a.read())).toBe("Error: read ECONNREFUSED: connection refused");
+      yield* a.write("x");
+      expect(yield* failed(a.write("x"))).toBe("Error: write ECONNREFUSED: connection refused");
+      const reading = xasync(function* () {
+        return yield* failed(a.read());
+      });
+      yield* sleep(0);
+      yield* a.write("x");
+      expect(yield* reading).toBe("Error: read ECONNREFUSED: connection refused");
+      a.close();
     });
-    yield* sleep(0);
-    yield* a.write("x");
-    expect(yield* reading).toBe("Error: read ECONNREFUSED: connection refused");
-    a.close();
-  });
 
-  inBothModes("gives what came before an error first", function* () {
-    const [a, b] = yield* pair();
-    yield* a.connect(b.local);
-    yield* b.write("1", a.local);
-    yield* b.write("2", a.local);
-    b.close();
-    yield* a.write("x");
-    // The kernel tells an error before the datagrams that it has.
-    expect(yield* failed(a.readMany())).toContain("ECONNREFUSED");
-    expect((yield* a.readMany()).map(text)).toEqual(["1", "2"]);
-    a.close();
-  });
+  if (!isWine)
+    inBothModes("gives what came before an error first", function* () {
+      const [a, b] = yield* pair();
+      yield* a.connect(b.local);
+      yield* b.write("1", a.local);
+      yield* b.write("2", a.local);
+      b.close();
+      yield* a.write("x");
+      // The kernel tells an error before the datagrams that it has.
+      expect(yield* failed(a.readMany())).toContain("ECONNREFUSED");
+      expect((yield* a.readMany()).map(text)).toEqual(["1", "2"]);
+      a.close();
+    });
 });
+
+/** Of the loopback. */
+const card = isWindows ? (Object.entries(networkInterfaces()).find(([, list]) => list?.some((one) => one.internal))?.[0] ?? "1") : "lo";
 
 describe("multicast and broadcast", () => {
   inBothModes("members of a group get its datagrams, until they leave", function* () {
@@ -248,15 +256,16 @@ describe("multicast and broadcast", () => {
     using two = yield* UDP.bind({ host: "0.0.0.0", reuseAddress: true, port: one.local.port });
     const group = { host: "239.77.0.1", port: one.local.port };
     one.addMembership(group.host, host);
-    two.addMembership(group.host, "lo");
+    two.addMembership(group.host, isWine ? host : card);
     sender.setMulticastInterface(host);
     sender.setMulticastTTL(0);
     yield* sender.write("both", group);
     expect([text(yield* one.read()), text(yield* two.read())]).toEqual(["both", "both"]);
-    two.dropMembership(group.host, "lo");
+    two.dropMembership(group.host, isWine ? host : card);
     yield* sender.write("one", group);
     expect(text(yield* one.read())).toBe("one");
-    expect(thrown(() => two.dropMembership(group.host, "lo"))).toStartWith("Error: dropMembership EADDRNOTAVAIL");
+    const again = thrown(() => two.dropMembership(group.host, isWine ? host : card));
+    expect(again).toStartWith(`Error: dropMembership ${isWine ? "EINVAL" : "EADDRNOTAVAIL"}`);
     expect(thrown(() => one.addMembership(group.host, host))).toStartWith("Error: addMembership EADDRINUSE");
     expect(thrown(() => one.addMembership(host))).toStartWith("Error: addMembership EINVAL");
     expect(thrown(() => one.addMembership(group.host, "no-such-card"))).toStartWith("Error: addMembership ENODEV");
@@ -270,15 +279,15 @@ describe("multicast and broadcast", () => {
     inBothModes("of IPv6, too, with a zone in the address", function* () {
       using sender = yield* UDP.bind({ host: "::" });
       using member = yield* UDP.bind({ host: "::" });
-      member.addMembership("ff01::77", "lo");
-      sender.setMulticastInterface("lo");
+      member.addMembership("ff01::77", card);
+      sender.setMulticastInterface(card);
       sender.setMulticastTTL(1);
       sender.setMulticastLoopback(true);
-      for (const zone of ["lo", "1"]) {
+      for (const zone of [card, "1"]) {
         yield* sender.write(zone, { host: `::1%${zone}`, port: member.local.port });
         expect(text(yield* member.read())).toBe(zone);
       }
-      member.dropMembership("ff01::77", "lo");
+      member.dropMembership("ff01::77", card);
       expect(thrown(() => member.addMembership("ff01::77", "127.0.0.1"))).not.toContain("TypeError");
       expect(thrown(() => member.addMembership("ff01::77", "::1"))).toStartWith("Error: addMembership ENODEV");
       expect(thrown(() => sender.write("x", { host: "ff01::77%no-such", port: 1 }))).toStartWith("Error: write ENODEV");
@@ -306,7 +315,7 @@ describe("multicast and broadcast", () => {
     for (const ttl of [0, 255]) socket.setMulticastTTL(ttl);
     socket.setReceiveBufferSize(50_000);
     socket.setSendBufferSize(60_000);
-    expect([socket.receiveBufferSize, socket.sendBufferSize]).toEqual([100_000, 120_000]);
+    expect([socket.receiveBufferSize, socket.sendBufferSize]).toEqual(isWindows ? [50_000, 60_000] : [100_000, 120_000]);
     if (!hasIp6) return;
     using six = yield* UDP.bind({ host: "::" });
     six.setTTL(3);
@@ -381,9 +390,16 @@ describe("errors", () => {
   test("have Node's fields", async () => {
     using a = await UDP.bind({ host });
     const error = await failure(a.write(new Uint8Array(70_000), { host, port: 9 }));
-    expect([error.code, error.errno, error.syscall, error.address, error.port]).toEqual(["EMSGSIZE", -90, "write", host, 9]);
+    expect([error.code, error.errno, error.syscall, error.address, error.port]).toEqual([
+      "EMSGSIZE",
+      errnoOf("EMSGSIZE"),
+      "write",
+      host,
+      9,
+    ]);
     expect(await rejected(a.write("x"))).toBe("Error: write EDESTADDRREQ: destination address required");
-    expect(await rejected(UDP.bind({ host: "192.0.2.1" }))).toStartWith("Error: bind EADDRNOTAVAIL");
+    // Wine binds it.
+    if (!isWine) expect(await rejected(UDP.bind({ host: "192.0.2.1" }))).toStartWith("Error: bind EADDRNOTAVAIL");
     for (const operation of [
       UDP.bind({ host: "no-such-host.invalid" }),
       a.write("x", { host: "no-such-host.invalid", port: 1 }),
@@ -469,7 +485,7 @@ describe("peers of other making", () => {
       expect(text(yield* a.read())).toBe(message.slice(0, 16));
     }
     body.cancel();
-    expect(yield* body).toBe(-125);
+    expect(yield* body).toBe(errnoOf("ECANCELED"));
     yield* b.connect(a.local);
     expect(yield* xasync(connected_datagram, [b])).toBe(4);
     expect(text(yield* a.read())).toBe("from");
@@ -477,7 +493,7 @@ describe("peers of other making", () => {
     yield* sleep(0);
     expect(yield* failed(b.read())).toBe("Error: cannot read a datagram: a native body does so already");
     b.close();
-    expect(yield* waiting).toBe(-125);
+    expect(yield* waiting).toBe(errnoOf("ECANCELED"));
     a.close();
   });
 });

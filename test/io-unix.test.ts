@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { asyncio, run, select, sleep, until, withTimeout, xasync } from "zigcoro";
 import { failed, failure, thrown } from "./support/failure.ts";
 import { inBothModes } from "./support/modes.ts";
+import { errnoOf } from "./support/platform.ts";
 import { openDescriptors, openedSince, pattern, readAll } from "./support/sockets.ts";
 
 const { Unix } = asyncio;
@@ -82,7 +83,7 @@ describe("errors", () => {
     const path = newPath();
     const error = await failure(Unix.connect({ path }));
     expect(error.message).toBe(`connect ENOENT ${path}`);
-    expect({ ...error }).toEqual({ code: "ENOENT", errno: -2, syscall: "connect", path } as never);
+    expect({ ...error }).toEqual({ code: "ENOENT", errno: errnoOf("ENOENT"), syscall: "connect", path } as never);
     const name = newName();
     expect((await failure(Unix.connect({ path: name }))).message).toBe(`connect ECONNREFUSED ${name.replace("\0", "@")}`);
   });

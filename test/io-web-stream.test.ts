@@ -5,6 +5,7 @@ import { describe, expect, test } from "bun:test";
 import { type asyncio, run, select, sleep, until, xasync } from "zigcoro";
 import { failure, rejected } from "./support/failure.ts";
 import { inBothModesSlowly as inBothModes } from "./support/modes.ts";
+import { isWine } from "./support/platform.ts";
 import { Random } from "./support/random.ts";
 import { pair, pattern, readAll, readText, sockets } from "./support/sockets.ts";
 
@@ -230,19 +231,21 @@ describe("both", () => {
     expect(sockets()).toBeLessThanOrEqual(before);
   });
 
-  inBothModes("fail when the peer resets, and the connection is closed", function* () {
-    const [a, b] = yield* pair();
-    const reader = a.readable.getReader();
-    const writer = a.writable.getWriter();
-    reader.closed.catch(() => {});
-    const reading = failure(reader.read());
-    const writerFails = failure(writer.closed);
-    yield* a.write("unread");
-    b.close();
-    expect((yield* until(reading)).code).toBe("ECONNRESET");
-    expect((yield* until(writerFails)).code).toBe("ECONNRESET");
-    expect(a.closed).toBe(true);
-  });
+  // Wine shows a reset as the stream's end.
+  if (!isWine)
+    inBothModes("fail when the peer resets, and the connection is closed", function* () {
+      const [a, b] = yield* pair();
+      const reader = a.readable.getReader();
+      const writer = a.writable.getWriter();
+      reader.closed.catch(() => {});
+      const reading = failure(reader.read());
+      const writerFails = failure(writer.closed);
+      yield* a.write("unread");
+      b.close();
+      expect((yield* until(reading)).code).toBe("ECONNRESET");
+      expect((yield* until(writerFails)).code).toBe("ECONNRESET");
+      expect(a.closed).toBe(true);
+    });
 
   inBothModes("fail when the connection is closed under them", function* () {
     const [a, b] = yield* pair();

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { asyncio, type Frame, remainingStackSize, run, stackAlloc, xasync, xawait, xresume } from "zigcoro";
 import { native } from "zigcoro/native";
+import { errnoOf, isWindows } from "./support/platform.ts";
 
 const source = join(import.meta.dir, "fixtures/bodies.c");
 const names = ["sum", "product", "nap", "pump", "deep", "room_left", "copy", "read_at"] as const;
@@ -46,7 +47,7 @@ test("it sleeps without holding up anyone, is awaited from a generator, and a ca
     long.cancel();
     return [ended, yield* xawait(long)];
   });
-  expect(result).toEqual([0, -125]);
+  expect(result).toEqual([0, errnoOf("ECANCELED")]);
 });
 
 test("a cancel ends a suspend too", async () => {
@@ -102,7 +103,7 @@ test("closing the connection under it ends its read", async () => {
     using from = yield* server.accept();
     const pumping = xasync(pump, [from, client]);
     from.close();
-    expect(yield* pumping).toBe(-125);
+    expect(yield* pumping).toBe(errnoOf("ECANCELED"));
   });
 });
 
@@ -118,22 +119,29 @@ test("it reads and writes files, waits for a pipe, and is cancelled there", asyn
     const read = function* (place: number) {
       return yield* xasync(read_at, [from, place]);
     };
-    expect([yield* read(0), yield* read(1e9), yield* read(-1), yield* read(Number.NaN)]).toEqual([1, 0, -22, -22]);
+    expect([yield* read(0), yield* read(1e9), yield* read(-1), yield* read(Number.NaN)]).toEqual([
+      1,
+      0,
+      errnoOf("EINVAL"),
+      errnoOf("EINVAL"),
+    ]);
     yield* from.close();
-    expect(yield* xasync(read_at, [from, 0])).toBe(-9);
+    expect(yield* xasync(read_at, [from, 0])).toBe(errnoOf("EBADF"));
+    if (isWindows) return;
     expect(Bun.spawnSync(["mkfifo", join(folder, "fifo")]).exitCode).toBe(0);
     const pipe = yield* asyncio.File.open(join(folder, "fifo"), "r+");
     const [waiting, cancelled] = [xasync(read_at, [pipe, 0]), xasync(read_at, [pipe, 0])];
     cancelled.cancel();
-    expect(yield* cancelled).toBe(-125);
+    expect(yield* cancelled).toBe(errnoOf("ECANCELED"));
     yield* pipe.write("x");
     expect(yield* waiting).toBe(1);
     const last = xasync(read_at, [pipe, 0]);
     yield* pipe.close();
-    expect(yield* last).toBe(-125);
+    expect(yield* last).toBe(errnoOf("ECANCELED"));
     yield* to.close();
   });
-  rmSync(folder, { recursive: true });
+  // Under wine Bun removes no folder that was in use.
+  if (!isWindows) rmSync(folder, { recursive: true });
 });
 
 test("a stack of one's own serves one body after the other", async () => {

@@ -7,11 +7,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { abiVersion } from "../src/native/abi.ts";
+import { findLibrary } from "../src/native/library.ts";
 import { childTimeoutMs, runFixture } from "./support/child.ts";
+import { backends, isWindows } from "./support/platform.ts";
 
 setDefaultTimeout(childTimeoutMs);
 
-const built = fileURLToPath(new URL("../zig-out/lib/libzigcoro.so", import.meta.url));
+const built = findLibrary();
 
 describe("a process ends by itself, and not before", () => {
   const programs: [string, string][] = [
@@ -36,7 +38,7 @@ describe("a process ends by itself, and not before", () => {
     ["what only Bun has in flight", "worker fetch child timer exit"],
     ["a suspended coroutine that a timer resumes", "resumed exit"],
   ];
-  for (const backend of ["io_uring", "epoll"]) {
+  for (const backend of backends) {
     for (const [name, out] of programs) {
       test(`${name} (${backend})`, async () => {
         const ended = await runFixture("ends.ts", [name], { ZIGCORO_BACKEND: backend });
@@ -113,8 +115,9 @@ describe("what fails, shows", () => {
   }
 });
 
-describe("without descriptors left", () => {
-  for (const backend of ["io_uring", "epoll"]) {
+// Windows sets no such limit.
+describe.skipIf(isWindows)("without descriptors left", () => {
+  for (const backend of backends) {
     test(`connect and accept say EMFILE, and the server goes on (${backend})`, async () => {
       const script = `ulimit -n 100 && exec "$0" "$@"`;
       const child = Bun.spawn(
@@ -131,7 +134,7 @@ describe("terminated Workers leave the process well", () => {
   // Those where the kernel, a thread or the VM could still hold something of the Worker: 50 times each.
   const delicate = ["sleeping", "accepting", "reading", "parked", "blocked in owner mode", "blocked on a socket in owner mode"];
   const others = ["idle", "writing", "busy", "switching", "busy in owner mode", "collected"];
-  for (const backend of ["io_uring", "epoll"]) {
+  for (const backend of backends) {
     for (const state of [...delicate, ...others]) {
       const times = backend === "io_uring" && delicate.includes(state) ? 50 : 10;
       test(`${state}, ${times} times (${backend})`, async () => {
@@ -150,7 +153,7 @@ describe("the environment", () => {
   const folder = mkdtempSync(join(tmpdir(), "zigcoro-test-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
-  for (const backend of ["io_uring", "epoll"]) {
+  for (const backend of backends) {
     test(`ZIGCORO_BACKEND=${backend} chooses`, async () => {
       expect(await runFixture("backend.ts", [], { ZIGCORO_BACKEND: backend })).toEqual({
         code: 0,
@@ -164,13 +167,14 @@ describe("the environment", () => {
   test("ZIGCORO_BACKEND=nonsense is refused", async () => {
     const ended = await runFixture("backend.ts", [], { ZIGCORO_BACKEND: "nonsense" });
     expect(ended.code).toBe(1);
-    expect(ended.err).toContain('ZIGCORO_BACKEND must be io_uring or epoll, got "nonsense"');
+    expect(ended.err).toContain('ZIGCORO_BACKEND must be io_uring, epoll, kqueue or iocp, got "nonsense"');
   });
 
   for (const [name, errno] of [
     ["EPERM", 1],
     ["ENOSYS", 38],
   ] as const) {
+    if (isWindows) continue;
     test(`a kernel that refuses io_uring with ${name} means epoll`, async () => {
       const ended = await runFixture("refused.ts", [`${errno}`], { ZIGCORO_BACKEND: "" });
       expect(ended).toEqual({ code: 0, signal: null, out: "epoll echo\n", err: "" });

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { asyncio, Channel, type Coroutine, inCoro, run, until, xasync, xframe } from "zigcoro";
 import { rejected, thrown } from "./support/failure.ts";
+import { isWindows } from "./support/platform.ts";
 
 describe("the promise", () => {
   test("resolves with the result of every kind of body", async () => {
@@ -187,7 +188,10 @@ describe("beside it", () => {
 
   test("child processes and web streams go on", async () => {
     const text = await run(function* () {
-      const child = Bun.spawn(["cat"], { stdin: "pipe", stdout: "pipe" });
+      const child = Bun.spawn(isWindows ? [process.execPath, "-e", "process.stdin.pipe(process.stdout)"] : ["cat"], {
+        stdin: "pipe",
+        stdout: "pipe",
+      });
       child.stdin.write("through cat");
       child.stdin.end();
       const [out] = yield* until(Promise.all([child.stdout.text(), child.exited]));

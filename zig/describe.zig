@@ -82,7 +82,19 @@ fn header(w: *std.Io.Writer) !void {
         \\#ifndef ZIGCORO_H
         \\#define ZIGCORO_H
         \\
+        \\#if defined(__TINYC__) && defined(_WIN32)
+        \\/* Bun's compiler brings no headers for Windows. */
+        \\typedef signed char int8_t;
+        \\typedef unsigned char uint8_t;
+        \\typedef short int16_t;
+        \\typedef unsigned short uint16_t;
+        \\typedef int int32_t;
+        \\typedef unsigned int uint32_t;
+        \\typedef long long int64_t;
+        \\typedef unsigned long long uint64_t;
+        \\#else
         \\#include <stdint.h>
+        \\#endif
         \\
         \\#ifdef __cplusplus
         \\extern "C" {

@@ -36,7 +36,7 @@ pub const Env = struct {
     sockets: handle.Table(tcp.Socket) = .{},
     datagram_sockets: handle.Table(udp.Socket) = .{},
     notifications: Notification.List = .{},
-    children: child.Table = .{},
+    children: if (sys.is_posix) child.Table else void = if (sys.is_posix) .{} else {},
     /// Its sources of signals, by their indexes.
     signal_sources: u64 = 0,
     frames: handle.Table(NativeFrame) = .{},
@@ -83,13 +83,15 @@ pub const Env = struct {
         env.files.closeAll();
         env.lookups.closeAll();
         for (env.datagram_sockets.slots.items) |entry| if (entry.object) |socket| socket.close();
-        while (env.signal_sources != 0) : (env.signal_sources &= env.signal_sources - 1) signal.close(@ctz(env.signal_sources));
+        if (sys.is_posix) {
+            while (env.signal_sources != 0) : (env.signal_sources &= env.signal_sources - 1) signal.close(@ctz(env.signal_sources));
+        }
         var notification = env.notifications.head;
         while (notification) |one| {
             notification = one.next;
             if (!one.closing) one.close();
         }
-        for (env.children.slots.items) |entry| if (entry.object) |process| process.abandon();
+        if (sys.is_posix) for (env.children.slots.items) |entry| if (entry.object) |process| process.abandon();
         // What the kernel still holds must not be freed: better lost than written to by it.
         if (!env.settle()) return;
         for (env.frames.slots.items) |entry| if (entry.object) |frame| frame.abandon();
@@ -101,7 +103,7 @@ pub const Env = struct {
         env.files.deinit();
         env.lookups.deinit();
         env.datagram_sockets.deinit(allocator);
-        env.children.deinit(allocator);
+        if (sys.is_posix) env.children.deinit(allocator);
         env.timers.deinit(allocator);
         env.slots.deinit(allocator);
         env.ring.deinit(allocator);

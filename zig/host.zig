@@ -2,9 +2,11 @@
 //! ended without doing so (a terminated Worker), and the wake of a parked guest.
 //!
 //! A parked io_uring Env signals its eventfd by itself. For an Env of another kind one thread sleeps on the loop's descriptor
-//! and signals the event; it holds descriptors and this file's atomics, never anything of the VM.
+//! and signals the event; it holds descriptors and this file's atomics, never anything of the VM. On Windows Bun reads no event, and the
+//! thread writes to a socket of Bun's.
 
 const std = @import("std");
+const builtin = @import("builtin");
 const assert = std.debug.assert;
 const Env = @import("env.zig").Env;
 const loop = @import("loop.zig");
@@ -12,6 +14,8 @@ const sys = @import("sys.zig");
 const threads = @import("thread.zig");
 
 const allocator = std.heap.smp_allocator;
+const is_windows = builtin.os.tag == .windows;
+const Waker = if (is_windows) @import("waker_windows.zig").Waker else PollWaker;
 
 /// An Env and what ties it to its thread.
 pub const Thread = struct {
@@ -70,7 +74,9 @@ pub const Thread = struct {
         }
     }
 
+    /// The descriptor to read, or a negative errno.
     pub fn wakeFd(thread: *Thread) i32 {
+        if (is_windows) return sys.negative(.NOSYS);
         if (thread.wake) |event| return event.fd;
         var event: sys.Event = undefined;
         const opened = event.open();
@@ -82,6 +88,23 @@ pub const Thread = struct {
         }
         thread.wake = event;
         return event.fd;
+    }
+
+    /// On Windows: connects to `port` of this machine, where Bun listens, and writes a byte there in place of signalling an event. The port
+    /// that it connects from, or a negative errno.
+    pub fn connectWakeTo(thread: *Thread, port: u16) i32 {
+        if (!is_windows) return sys.negative(.NOSYS);
+        // Bun has lost the other end of one that there is.
+        if (thread.waker) |waker| waker.destroy();
+        thread.waker = null;
+        const fd = sys.connectedTo(port);
+        if (fd < 0) return fd;
+        var address: sys.Address = undefined;
+        const named = sys.localAddress(fd, &address);
+        if (named >= 0) thread.waker = Waker.create(thread.env.loop.impl.iocp.loop.iocp_handle, fd) catch null;
+        if (thread.waker != null) return address.port();
+        sys.close(fd);
+        return if (named < 0) named else sys.negative(.AGAIN);
     }
 
     fn connectWake(thread: *Thread, event: sys.Event) i32 {
@@ -96,7 +119,7 @@ pub const Thread = struct {
     }
 
     pub fn park(thread: *Thread) i32 {
-        assert(thread.wake != null);
+        assert(thread.wake != null or thread.waker != null);
         const env = thread.env;
         switch (env.loop.impl) {
             inline else => |*ring| if (@TypeOf(ring.*).wakes_itself) {
@@ -165,7 +188,7 @@ test "a parked Env wakes for a timer that a body has set in the very tick that p
 ///
 /// `idle -> parked -> idle`, `stopping` from either. Only the owner parks; whoever of owner and waker takes `parked` back
 /// to `idle` ends the park, so the event is signalled at most once per park.
-const Waker = struct {
+const PollWaker = struct {
     loop_fd: sys.fd_t,
     wake: sys.Event,
     control: sys.Event,
@@ -176,8 +199,8 @@ const Waker = struct {
     const State = enum(u8) { idle, parked, stopping };
     const no_deadline = std.math.maxInt(u64);
 
-    fn create(loop_fd: sys.fd_t, wake: sys.Event) !*Waker {
-        const waker = try allocator.create(Waker);
+    fn create(loop_fd: sys.fd_t, wake: sys.Event) !*PollWaker {
+        const waker = try allocator.create(PollWaker);
         errdefer allocator.destroy(waker);
         waker.* = .{ .loop_fd = loop_fd, .wake = wake, .control = undefined };
         if (waker.control.open() < 0) return error.SystemResources;
@@ -186,7 +209,7 @@ const Waker = struct {
         return waker;
     }
 
-    fn destroy(waker: *Waker) void {
+    fn destroy(waker: *PollWaker) void {
         waker.state.store(.stopping, .seq_cst);
         waker.control.signal();
         threads.join(waker.handle);
@@ -194,19 +217,19 @@ const Waker = struct {
         allocator.destroy(waker);
     }
 
-    fn park(waker: *Waker, deadline: ?u64) void {
+    fn park(waker: *PollWaker, deadline: ?u64) void {
         assert(waker.state.load(.seq_cst) == .idle);
         waker.deadline.store(deadline orelse no_deadline, .seq_cst);
         waker.state.store(.parked, .seq_cst);
         waker.control.signal();
     }
 
-    fn unpark(waker: *Waker) void {
+    fn unpark(waker: *PollWaker) void {
         if (waker.state.cmpxchgStrong(.parked, .idle, .seq_cst, .seq_cst) == null) waker.control.signal();
     }
 
     fn main(arg: ?*anyopaque) callconv(.c) ?*anyopaque {
-        const waker: *Waker = @ptrCast(@alignCast(arg.?));
+        const waker: *PollWaker = @ptrCast(@alignCast(arg.?));
         while (true) switch (waker.state.load(.seq_cst)) {
             .stopping => return null,
             .idle => {
@@ -221,12 +244,12 @@ const Waker = struct {
         };
     }
 
-    fn timeout(waker: *Waker) i32 {
+    fn timeout(waker: *PollWaker) i32 {
         const deadline = waker.deadline.load(.seq_cst);
         return sys.millisecondsUntil(if (deadline == no_deadline) null else deadline);
     }
 
-    fn signalIfDue(waker: *Waker) void {
+    fn signalIfDue(waker: *PollWaker) void {
         const due = waker.timeout() == 0 or sys.isReadable(waker.loop_fd);
         if (!due) return;
         if (waker.state.cmpxchgStrong(.parked, .idle, .seq_cst, .seq_cst) == null) waker.wake.signal();

@@ -1,7 +1,10 @@
 //! Root of the shared library: exports every function of abi/ as `zc_` plus its name, and the version that the package
 //! checks. Nothing is implemented here.
 
-const std = @import("std");
+const builtin = @import("builtin");
+const Env = @import("env.zig").Env;
+const Handle = @import("handle.zig").Handle;
+const sys = @import("sys.zig");
 
 pub const groups = .{
     @import("abi/env.zig").exports,
@@ -22,14 +25,46 @@ pub const body_groups = .{
     @import("abi/body.zig").exports,
 };
 
+/// Groups that this system has nothing for.
+const absent_groups = if (builtin.os.tag == .windows) .{
+    @import("abi/process.zig").exports,
+    @import("abi/signal.zig").exports,
+} else .{};
+
 comptime {
     for (groups ++ body_groups) |group| {
+        const is_absent = for (absent_groups) |absent| {
+            if (absent == group) break true;
+        } else false;
         for (@typeInfo(group).@"struct".decls) |decl| {
-            @export(&@field(group, decl.name), .{ .name = "zc_" ++ decl.name });
+            const function = if (is_absent) Absent.of(@TypeOf(@field(group, decl.name))) else &@field(group, decl.name);
+            @export(function, .{ .name = "zc_" ++ decl.name });
         }
     }
     @export(&abi_version, .{ .name = "zc_abi_version" });
 }
+
+/// In place of functions that the system has nothing for: they fail with ENOSYS. The caller's arguments are ignored.
+const Absent = struct {
+    fn of(comptime Function: type) *const anyopaque {
+        return switch (@typeInfo(Function).@"fn".return_type.?) {
+            i32 => &errno,
+            Handle => &handle,
+            void => &nothing,
+            else => @compileError(@typeName(Function)),
+        };
+    }
+
+    fn errno() callconv(.c) i32 {
+        return sys.negative(.NOSYS);
+    }
+
+    fn handle(env: *Env) callconv(.c) Handle {
+        return env.failed(sys.negative(.NOSYS));
+    }
+
+    fn nothing() callconv(.c) void {}
+};
 
 /// Fingerprint of all signatures, layouts and codes, as the generated description carries it.
 fn abi_version() callconv(.c) u32 {

@@ -15,7 +15,10 @@ const Op = @import("io/op.zig").Op;
 const Job = @import("io/pool.zig").Job;
 const Port = @import("io/pool.zig").Port;
 const Readiness = @import("io/readiness.zig").Readiness;
-pub const Watch = @import("io/readiness.zig").Watch;
+pub const Watch = switch (builtin.os.tag) {
+    .windows => @import("io/iocp.zig").Watch,
+    else => @import("io/readiness.zig").Watch,
+};
 
 /// By the numbers of the C ABI, less 1.
 pub const Backend = enum(u8) { io_uring, epoll, kqueue, iocp };
@@ -24,13 +27,15 @@ pub const Backend = enum(u8) { io_uring, epoll, kqueue, iocp };
 pub const backends: []const Backend = switch (builtin.os.tag) {
     .linux => if (sys.imitates_macos) &.{.kqueue} else &.{ .io_uring, .epoll },
     .macos => &.{.kqueue},
+    .windows => &.{.iocp},
     else => @compileError("no event loop for " ++ @tagName(builtin.os.tag)),
 };
 
-const Impl = if (backends[0] == .kqueue)
-    union(enum) { kqueue: Readiness(@import("io/kqueue.zig").Kqueue) }
-else
-    union(enum) { io_uring: @import("io/io_uring.zig").IoUring, epoll: Readiness(@import("io/epoll.zig").Epoll) };
+const Impl = switch (backends[0]) {
+    .kqueue => union(enum) { kqueue: Readiness(@import("io/kqueue.zig").Kqueue) },
+    .iocp => union(enum) { iocp: @import("io/iocp.zig").Iocp },
+    else => union(enum) { io_uring: @import("io/io_uring.zig").IoUring, epoll: Readiness(@import("io/epoll.zig").Epoll) },
+};
 
 pub const Loop = struct {
     impl: Impl,
@@ -165,6 +170,14 @@ pub const Loop = struct {
     pub fn flush(self: *Loop) void {
         switch (self.impl) {
             inline else => |*impl| impl.flush(),
+        }
+    }
+
+    /// An op that waits may be able to go on, for what this thread has done.
+    pub fn lookAgain(self: *Loop, op: *Op) void {
+        if (op.state != .in_flight) return;
+        switch (self.impl) {
+            inline else => |*impl| if (@hasDecl(@TypeOf(impl.*), "lookAgain")) impl.lookAgain(op),
         }
     }
 

@@ -12,8 +12,14 @@ const sys = @This();
 const os = switch (builtin.os.tag) {
     .linux => @import("sys_linux.zig"),
     .macos => @import("sys_darwin.zig"),
+    .windows => @import("sys_windows.zig"),
     else => @compileError("no system calls for " ++ @tagName(builtin.os.tag)),
 };
+
+const is_windows = builtin.os.tag == .windows;
+
+/// Whether one kind of descriptor is for sockets, pipes, files and processes, and there are signals.
+pub const is_posix = !is_windows;
 
 /// Types, constants and calls by the names that they have in C. What a call returns is for `result` or `retry`.
 pub const c = os.c;
@@ -148,7 +154,8 @@ pub fn getOption(fd: fd_t, level: i32, name: u32, out: []u8) i32 {
 pub fn socketError(fd: fd_t) i32 {
     var value: c_int = 0;
     const rc = getOption(fd, c.SOL.SOCKET, c.SO.ERROR, std.mem.asBytes(&value));
-    return if (rc < 0) rc else -value;
+    if (rc < 0) return rc;
+    return if (!is_windows) -value else if (value == 0) 0 else os.failure(@intCast(value));
 }
 
 pub fn localAddress(fd: fd_t, address: *Address) i32 {
@@ -166,12 +173,14 @@ pub const has_unix_names = os.has_unix_names;
 pub const IP = os.IP;
 pub const IPV6 = os.IPV6;
 pub const TCP = os.TCP;
+pub const keepAlive = os.keepAlive;
 pub const interfaceIndex = os.interfaceIndex;
 
 // Waiting.
 
 /// Whether `fd` can be written (a connect is over) right now.
 pub fn isWritable(fd: fd_t) bool {
+    if (is_windows) return os.isWritable(fd);
     return isReady(fd, c.POLL.OUT);
 }
 
@@ -210,6 +219,9 @@ pub const wakeOne = os.wakeOne;
 
 /// First the end to read, then the one to write.
 pub const pipe = os.pipe;
+
+/// On Windows: a socket that is connected to `port` of this process.
+pub const connectedTo = os.connectedTo;
 
 /// Makes the pipe readable. A full one is.
 pub fn pipeSignal(fd: fd_t) void {

@@ -1,6 +1,6 @@
 // The C ABI as bun:ffi wants it. Generated from zig/abi by `zig build describe -- ts`; do not edit.
 
-export const abiVersion = 4200041934;
+export const abiVersion = 1189081634;
 
 export const symbols = {
   zc_abi_version: { args: [], returns: "u32" },
@@ -12,6 +12,7 @@ export const symbols = {
   zc_env_reserve: { args: ["ptr", "u32"], returns: "i32" },
   zc_env_tick: { args: ["ptr", "u32", "u32"], returns: "i32" },
   zc_env_wake_fd: { args: ["ptr"], returns: "i32" },
+  zc_env_connect_wake: { args: ["ptr", "u32"], returns: "i32" },
   zc_env_park: { args: ["ptr", "u32"], returns: "i32" },
   zc_env_unpark: { args: ["ptr"], returns: "void" },
   zc_op_cancel: { args: ["ptr", "u32"], returns: "i32" },

@@ -34,8 +34,12 @@ function requireBun(): void {
   throw new Error(`zigcoro needs Bun 1.4 or newer (this is Bun ${process.versions.bun})`);
 }
 
-/** What the build calls the library, by the platforms that have one. */
-const fileNames: Readonly<Record<string, string>> = { linux: "libzigcoro.so", darwin: "libzigcoro.dylib" };
+/** Where a build puts the library, by the platforms that have one. */
+const fileNames: Readonly<Record<string, string>> = {
+  linux: "lib/libzigcoro.so",
+  darwin: "lib/libzigcoro.dylib",
+  win32: "bin/zigcoro.dll",
+};
 
 /** Where the native library is. Throws an Error that says what is missing and what to do. */
 export function findLibrary(): string {
@@ -47,7 +51,7 @@ export function findLibrary(): string {
   const name = fileNames[process.platform];
   if (name === undefined)
     throw new Error(`zigcoro does not run on ${process.platform} yet: ${Object.keys(fileNames).join(", ")} only so far`);
-  const built = fileURLToPath(new URL(`../../zig-out/lib/${name}`, import.meta.url));
+  const built = fileURLToPath(new URL(`../../zig-out/${name}`, import.meta.url));
   if (existsSync(built)) return built;
   throw new Error(`zigcoro's native library is not built: there is no ${built}; run \`bun run build\``);
 }

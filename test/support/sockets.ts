@@ -1,7 +1,9 @@
 // Connections over loopback, and what checks them.
 
+import { dlopen } from "bun:ffi";
 import { readdirSync, readlinkSync } from "node:fs";
 import { asyncio, type Coroutine, xasync } from "zigcoro";
+import { isWindows } from "./platform.ts";
 
 /** Both ends of a new connection. */
 export function* pair(host = "127.0.0.1"): Coroutine<[client: asyncio.TCP, served: asyncio.TCP]> {
@@ -43,11 +45,12 @@ export function pattern(length: number): Uint8Array {
 
 /** How many descriptors this process has open. */
 export function descriptors(): number {
-  return readdirSync("/proc/self/fd").length;
+  return isWindows ? openHandles().size : readdirSync("/proc/self/fd").length;
 }
 
 /** The descriptors that are open, each with what it leads to. */
 export function openDescriptors(): ReadonlySet<string> {
+  if (isWindows) return openHandles();
   const all = readdirSync("/proc/self/fd").map((fd) => {
     try {
       return `${fd} ${readlinkSync(`/proc/self/fd/${fd}`)}`;
@@ -56,6 +59,19 @@ export function openDescriptors(): ReadonlySet<string> {
     }
   });
   return new Set(all.filter((one) => one !== "" && !one.endsWith("/fd")));
+}
+
+let kernel32: { GetFileType(handle: number): number } | undefined;
+
+/** Files, sockets and pipes among the first handles of Windows, which gives small numbers first. */
+function openHandles(): Set<string> {
+  kernel32 ??= dlopen("kernel32.dll", { GetFileType: { args: ["ptr"], returns: "u32" } }).symbols as never;
+  const found = new Set<string>();
+  for (let handle = 4; handle < 0x4000; handle += 4) {
+    const type = kernel32?.GetFileType(handle);
+    if (type === 1 || type === 3) found.add(`${handle} of type ${type}`);
+  }
+  return found;
 }
 
 /** Those that were opened since `before` and are still open. What an earlier test has left to be closed may go meanwhile. */

@@ -56,6 +56,12 @@ pub const exports = struct {
         return host.Thread.of(env).wakeFd();
     }
 
+    /// On Windows, in place of that descriptor: connects to `port` of this machine, where a byte comes when a parked Env has work. The port
+    /// that it connects from, or a negative errno.
+    pub fn env_connect_wake(env: *Env, port: u32) callconv(.c) i32 {
+        return host.Thread.of(env).connectWakeTo(std.math.cast(u16, port) orelse return sys.negative(.INVAL));
+    }
+
     /// Hands pending submissions to the kernel and turns that descriptor on. 1: there is work already, and it is not parked.
     pub fn env_park(env: *Env, head: u32) callconv(.c) i32 {
         env.ring.shared.head = head;

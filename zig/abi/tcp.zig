@@ -142,6 +142,8 @@ pub const exports = struct {
         for (names, [_]u32{ idle, interval, count }) |name, value| {
             if (value == 0) continue;
             const rc = sys.setOption(socket.fd, c.IPPROTO.TCP, name, std.math.cast(c_int, value) orelse return sys.negative(.INVAL));
+            // Before Windows 10, version 1709, all of them but the count are set at once.
+            if (!sys.is_posix and rc == sys.negative(.NOPROTOOPT) and count == 0) return sys.keepAlive(socket.fd, on != 0, idle, interval);
             if (rc < 0) return rc;
         }
         return sys.setOption(socket.fd, c.SOL.SOCKET, c.SO.KEEPALIVE, @intFromBool(on != 0));

@@ -199,7 +199,7 @@ pub const File = struct {
         } else {
             file.fd = result;
             file.is_stream = sys.isStream(file.fd);
-            if (file.is_stream) setNonblocking(file.fd);
+            if (sys.is_posix and file.is_stream) setNonblocking(file.fd);
             wait.result = 0;
             wait.value = @floatFromInt(file.handle);
         }

@@ -117,17 +117,17 @@ pub const Lookup = struct {
 
     /// On a thread that may sleep: how many addresses, or a negative errno.
     pub fn make(lookup: *Lookup) i32 {
-        var hints = std.mem.zeroes(Info);
+        var hints = std.mem.zeroes(AddressInfo);
         hints.socktype = c.SOCK.STREAM;
         hints.family = switch (lookup.family) {
             .any => c.AF.UNSPEC,
             .ip4 => c.AF.INET,
             .ip6 => c.AF.INET6,
         };
-        var first: ?*Info = null;
-        const failure = resolver(@ptrCast(&lookup.name), null, &hints, &first);
-        if (failure != 0) return errnoOf(failure);
-        defer if (first) |info| freeaddrinfo(info);
+        var first: ?*AddressInfo = null;
+        const failure = resolver()(@ptrCast(&lookup.name), null, &hints, &first);
+        if (failure != 0) return sys.negative(library.errnoOf(failure));
+        defer if (first) |info| library.freeaddrinfo(info);
         var at = first;
         while (at) |info| : (at = info.next) {
             const from = info.addr orelse continue;
@@ -141,24 +141,28 @@ pub const Lookup = struct {
     }
 };
 
-const Info = std.c.addrinfo;
+const library = if (sys.is_posix) struct {
+    pub const Info = std.c.addrinfo;
+    pub extern fn getaddrinfo(name: [*:0]const u8, service: ?[*:0]const u8, hints: *const Info, out: *?*Info) callconv(.c) c_int;
+    pub extern fn freeaddrinfo(info: *Info) callconv(.c) void;
 
-extern fn getaddrinfo(name: [*:0]const u8, service: ?[*:0]const u8, hints: *const Info, out: *?*Info) callconv(.c) c_int;
+    pub fn errnoOf(failure: c_int) sys.E {
+        return switch (@as(std.c.EAI, @enumFromInt(failure))) {
+            .NONAME, .NODATA, .ADDRFAMILY => .NOENT,
+            .AGAIN => .AGAIN,
+            .FAMILY => .AFNOSUPPORT,
+            .MEMORY => .NOMEM,
+            else => .IO,
+        };
+    }
+} else @import("../sys_windows.zig").resolver;
+
+pub const AddressInfo = library.Info;
+const Resolver = *const @TypeOf(library.getaddrinfo);
+
 /// What is asked; a test may put something in its place.
-pub var test_resolver: *const @TypeOf(getaddrinfo) = &getaddrinfo;
+pub var test_resolver: Resolver = &library.getaddrinfo;
 
-inline fn resolver(name: [*:0]const u8, service: ?[*:0]const u8, hints: *const Info, out: *?*Info) c_int {
-    return if (builtin.is_test) test_resolver(name, service, hints, out) else getaddrinfo(name, service, hints, out);
-}
-
-extern fn freeaddrinfo(info: *Info) callconv(.c) void;
-
-fn errnoOf(failure: c_int) i32 {
-    return sys.negative(switch (@as(std.c.EAI, @enumFromInt(failure))) {
-        .NONAME, .NODATA, .ADDRFAMILY => .NOENT,
-        .AGAIN => .AGAIN,
-        .FAMILY => .AFNOSUPPORT,
-        .MEMORY => .NOMEM,
-        else => .IO,
-    });
+inline fn resolver() Resolver {
+    return if (builtin.is_test) test_resolver else &library.getaddrinfo;
 }

@@ -6,9 +6,10 @@
 //! The loop moves an op to `finished` and queues it; its owner is told after the tick, never inside a libxev callback.
 
 const std = @import("std");
-const assert = std.debug.assert;
 const builtin = @import("builtin");
+const assert = std.debug.assert;
 const descriptor = @import("descriptor.zig");
+const iocp = @import("iocp.zig");
 const sys = @import("../sys.zig");
 const Waiter = @import("../waiter.zig").Waiter;
 
@@ -39,8 +40,16 @@ pub const Op = struct {
     doneFn: *const fn (*Op) void,
     /// Link of the one list that it is in: finished, or cancelling without the kernel knowing yet.
     next: ?*Op = null,
-    /// io_uring's.
-    completion: if (builtin.os.tag == .linux) @import("xev").IO_Uring.Completion else void = if (builtin.os.tag == .linux) .{} else {},
+    /// The ring's, or the completion port's.
+    completion: Completion = if (Completion == void) {} else .{},
+    /// What the kernel is asked about it on Windows.
+    poll: if (builtin.os.tag == .windows) iocp.Poll else void = undefined,
+
+    const Completion = switch (builtin.os.tag) {
+        .linux => @import("xev").IO_Uring.Completion,
+        .windows => @import("xev").IOCP.Completion,
+        else => void,
+    };
 
     pub const Kind = enum(u8) {
         accept,

@@ -339,7 +339,7 @@ fn sleep() bool {
 fn make(job: *Job) i32 {
     if (job.interrupt) |event| return makeStream(job, event);
     const may_wait = switch (job.call) {
-        .open => |o| opensForOthers(o.path),
+        .open => |o| sys.is_posix and opensForOthers(o.path),
         .lookup => true,
         else => false,
     };
@@ -394,6 +394,10 @@ fn endWaiting() void {
 }
 
 fn startThread() bool {
+    if (!sys.is_posix) {
+        thread.detach(thread.start(main, null) catch return false);
+        return true;
+    }
     // The new thread has this one's mask from its first instruction on.
     var blocked: sys.SignalSet = .all;
     for (sys.unblocked_signals) |internal| blocked.remove(@enumFromInt(internal));

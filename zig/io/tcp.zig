@@ -81,7 +81,8 @@ pub const Socket = struct {
     pub fn listen(context: *Context, address: *const sys.Address, backlog: u32, options: ListenOptions) error{OutOfMemory}!Opened {
         const fd = sys.socket(address.any.family, context.loop.wantsNonblocking());
         if (fd < 0) return .{ .errno = fd };
-        var rc = sys.setOption(fd, c.SOL.SOCKET, c.SO.REUSEADDR, 1);
+        // On Windows it would take the address from whoever has it, and an address whose sockets are closed is free at once.
+        var rc: i32 = if (sys.is_posix) sys.setOption(fd, c.SOL.SOCKET, c.SO.REUSEADDR, 1) else 0;
         if (rc >= 0 and address.any.family == c.AF.INET6) {
             rc = sys.setOption(fd, c.IPPROTO.IPV6, sys.IPV6.V6ONLY, @intFromBool(options.ip6_only));
         }
@@ -146,6 +147,13 @@ pub const Socket = struct {
         self.in.op.way = prepared.way;
         self.out.op.way = prepared.way;
         if (prepared.way != .ready) context.loop.watch(&self.watch, prepared.fd);
+        return .{ .socket = self };
+    }
+
+    /// As `adoptAny`, over a socket of ours.
+    pub fn adoptSocket(context: *Context, fd: sys.fd_t) error{OutOfMemory}!Opened {
+        const self = try create(context, fd);
+        context.loop.watch(&self.watch, fd);
         return .{ .socket = self };
     }
 
@@ -316,7 +324,10 @@ pub const Socket = struct {
     /// A write that was begun before, as far as the kernel takes it at once, is not cut off.
     pub fn shutdown(self: *Socket, how: i32) i32 {
         if (self.out.op.state == .in_flight) self.context.loop.flush();
-        return sys.shutdown(self.fd, how);
+        const rc = sys.shutdown(self.fd, how);
+        // A read that waits ends; not every kernel tells it so.
+        if (rc >= 0 and how != 1) self.context.loop.lookAgain(&self.in.op);
+        return rc;
     }
 
     /// Ends what is in flight and gives the socket up: the caller must not use it again.

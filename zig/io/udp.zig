@@ -142,9 +142,9 @@ pub const Socket = struct {
             .broadcast => return sys.setOption(self.fd, c.SOL.SOCKET, c.SO.BROADCAST, value),
             .receive_buffer => return sys.setOption(self.fd, c.SOL.SOCKET, c.SO.RCVBUF, value),
             .send_buffer => return sys.setOption(self.fd, c.SOL.SOCKET, c.SO.SNDBUF, value),
-            .ttl => sys.setOption(self.fd, c.IPPROTO.IP, sys.IP.TTL, value),
-            .multicast_ttl => sys.setOption(self.fd, c.IPPROTO.IP, sys.IP.MULTICAST_TTL, value),
-            .multicast_loopback => sys.setOption(self.fd, c.IPPROTO.IP, sys.IP.MULTICAST_LOOP, value),
+            .ttl => self.set4(sys.IP.TTL, value),
+            .multicast_ttl => self.set4(sys.IP.MULTICAST_TTL, value),
+            .multicast_loopback => self.set4(sys.IP.MULTICAST_LOOP, value),
         };
         // An IPv6 socket sends to IPv4, too, and has both.
         if (rc < 0 or !is_ip6) return rc;
@@ -154,6 +154,15 @@ pub const Socket = struct {
             .multicast_loopback => sys.IPV6.MULTICAST_LOOP,
             else => unreachable,
         }, value);
+    }
+
+    fn set4(self: *Socket, name: u32, value: c_int) i32 {
+        return if (self.hasOnlyIp6()) 0 else sys.setOption(self.fd, c.IPPROTO.IP, name, value);
+    }
+
+    /// Of its options: Windows refuses IPv4's on an IPv6 socket.
+    fn hasOnlyIp6(self: *const Socket) bool {
+        return !sys.is_posix and self.family == c.AF.INET6;
     }
 
     /// The size of a buffer as the kernel counts it, or a negative errno.
@@ -168,13 +177,16 @@ pub const Socket = struct {
         return if (rc < 0) rc else value;
     }
 
-    const Ip4Membership = extern struct { group: [4]u8, address: [4]u8 = @splat(0), interface: c_int = 0 };
+    const Ip4Membership = if (sys.is_posix)
+        extern struct { group: [4]u8, address: [4]u8 = @splat(0), interface: c_int = 0 }
+    else
+        extern struct { group: [4]u8, address: [4]u8 = @splat(0) };
     const Ip6Membership = extern struct { group: [16]u8, interface: c_int };
 
     /// Joins or leaves a multicast group on an interface.
     pub fn setMembership(self: *Socket, group: *const Record, interface: Interface, joins: bool) i32 {
         if (group.family == 4) {
-            const request: Ip4Membership = .{ .group = group.address[0..4].*, .address = interface.address, .interface = interface.index };
+            const request = interface.request(group.address[0..4].*);
             return sys.setOptionBytes(self.fd, c.IPPROTO.IP, if (joins) sys.IP.ADD_MEMBERSHIP else sys.IP.DROP_MEMBERSHIP, std.mem.asBytes(&request));
         }
         const request: Ip6Membership = .{ .group = group.address, .interface = interface.index };
@@ -183,14 +195,24 @@ pub const Socket = struct {
 
     /// The interface that multicast datagrams leave by.
     pub fn setMulticastInterface(self: *Socket, interface: Interface) i32 {
-        const request: Ip4Membership = .{ .group = @splat(0), .address = interface.address, .interface = interface.index };
-        const rc = sys.setOptionBytes(self.fd, c.IPPROTO.IP, sys.IP.MULTICAST_IF, std.mem.asBytes(&request));
+        const request = interface.request(@splat(0));
+        const rc = if (self.hasOnlyIp6()) 0 else sys.setOptionBytes(self.fd, c.IPPROTO.IP, sys.IP.MULTICAST_IF, if (sys.is_posix) std.mem.asBytes(&request) else &request.address);
         if (rc < 0 or self.family != c.AF.INET6) return rc;
         return sys.setOption(self.fd, c.IPPROTO.IPV6, sys.IPV6.MULTICAST_IF, interface.index);
     }
 
     /// For multicast: an index, or an IPv4 address of the interface; neither leaves the choice to the kernel.
-    pub const Interface = struct { index: c_int = 0, address: [4]u8 = @splat(0) };
+    pub const Interface = struct {
+        index: c_int = 0,
+        address: [4]u8 = @splat(0),
+
+        fn request(interface: Interface, group: [4]u8) Ip4Membership {
+            if (sys.is_posix) return .{ .group = group, .address = interface.address, .interface = interface.index };
+            // Windows takes an index for an address of the network 0.
+            const index = std.mem.asBytes(&std.mem.nativeToBig(u32, @intCast(interface.index))).*;
+            return .{ .group = group, .address = if (interface.index > 0) index else interface.address };
+        }
+    };
 
     /// `text`: empty, an IPv4 address, or a name. Null: there is no such interface.
     pub fn findInterface(self: *Socket, text: []const u8) ?Interface {
