@@ -5,7 +5,7 @@ import { describe, expect, test } from "bun:test";
 import { asyncio } from "zigcoro";
 import { childTimeoutMs, runFixture } from "./support/child.ts";
 import { thrown } from "./support/failure.ts";
-import { isWindows } from "./support/platform.ts";
+import { isWindows, isWine } from "./support/platform.ts";
 
 const seeds = process.env.SEED === undefined ? [1, 2].map((n) => n * 7919 + (Date.now() % 1000)) : [Number(process.env.SEED)];
 
@@ -14,7 +14,7 @@ describe("arguments", () => {
     test(
       `of any kind are survived (SEED=${seed})`,
       async () => {
-        const { code, signal, out } = await runFixture("arguments.ts", [`${seed}`, "4000"]);
+        const { code, signal, out } = await runFixture("arguments.ts", [`${seed}`, isWine ? "400" : "4000"]);
         expect({ code, signal, out }).toEqual({ code: 0, signal: null, out: "survived\n" });
       },
       childTimeoutMs,
