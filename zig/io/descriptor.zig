@@ -1,9 +1,9 @@
 //! Descriptor: how to read and write what is no socket, such as pipes, terminals and character devices, without ever waiting.
 //!
 //! What `open` made, the description, may be shared: a terminal or a pipe that was inherited is the parent's too. O_NONBLOCK belongs to the
-//! description, so setting it there would change what other processes see. Instead a pipe or terminal is opened again through
-//! /proc: a description of our own, which may be non-blocking. Where that is refused (it belongs to another user, or there is
-//! no /proc), single calls are told not to wait, or are made only when poll says that they will not.
+//! description, so setting it there would change what other processes see. Instead a pipe or terminal is opened again (through /proc, or by
+//! its path): a description of our own, which may be non-blocking. Where that is refused (it belongs to another user, there is no /proc, or,
+//! on macOS, it is a pipe without a name), single calls are told not to wait, or are made only when poll says that they will not.
 //!
 //! This file keeps no state; a `Way` is kept by whoever owns the descriptor.
 

@@ -143,3 +143,34 @@ pub fn take(fd: sys.fd_t, events: []Event, timeout_ns: ?u64) i32 {
 const at_once: sys.c.timespec = .{ .sec = 0, .nsec = 0 };
 /// Systems refuse centuries. Whoever waits looks at the clock afterwards.
 const longest_wait = 10 * std.time.ns_per_day;
+
+test "an edge is told once, what is refused says why, and a wait ends in time" {
+    if (!sys.imitates_macos and @import("builtin").os.tag != .macos) return error.SkipZigTest;
+    const testing = std.testing;
+    const fd = open();
+    defer sys.close(fd);
+    var ends: [2]sys.fd_t = undefined;
+    try testing.expectEqual(0, sys.pipe(&ends, true));
+    defer for (ends) |end| sys.close(end);
+    const flags: Event.Flags = .{ .add = true, .clear = true };
+    try testing.expectEqual(sys.negative(.BADF), change(fd, .{ .ident = 4000, .filter = .read, .flags = flags }));
+    const readable: Event = .{ .ident = @intCast(ends[0]), .filter = .read, .flags = flags, .user = 7 };
+    try testing.expectEqual(0, change(fd, readable));
+    var events: [4]Event = undefined;
+    try testing.expectEqual(0, take(fd, &events, 0));
+    const start = sys.now();
+    try testing.expectEqual(0, take(fd, &events, 3 * std.time.ns_per_ms));
+    try testing.expect(sys.now() - start >= 3 * std.time.ns_per_ms);
+    for (0..2) |_| {
+        // Nothing was read in between.
+        sys.pipeSignal(ends[1]);
+        try testing.expect(sys.isReadable(fd));
+        try testing.expectEqual(1, take(fd, &events, null));
+        try testing.expectEqual(7, events[0].user);
+        try testing.expect(events[0].filter == .read);
+        try testing.expectEqual(0, take(fd, &events, 0));
+    }
+    try testing.expectEqual(0, change(fd, .{ .ident = @intCast(ends[0]), .filter = .read, .flags = .{ .delete = true } }));
+    sys.pipeSignal(ends[1]);
+    try testing.expectEqual(0, take(fd, &events, 0));
+}

@@ -128,3 +128,23 @@ pub fn Readiness(comptime Poller: type) type {
         }
     };
 }
+
+test "an op whose direction is not registered fails at once, the other one waits" {
+    const Poller = struct {
+        pub fn init() error{SystemResources}!@This() {
+            return .{};
+        }
+        pub fn add(_: *@This(), w: *Watch, _: sys.fd_t) void {
+            w.registered[0] = true;
+        }
+    };
+    const nobody: *const fn (*Op) void = undefined;
+    var ops: [2]Op = .{ .{ .kind = .readable, .doneFn = nobody }, .{ .kind = .writable, .doneFn = nobody } };
+    var readiness: Readiness(Poller) = try .init();
+    var both: Watch = .{ .ops = .{ &ops[0], &ops[1] } };
+    readiness.watch(&both, 0);
+    try std.testing.expect(both.refused and !both.refuses(&ops[0]) and both.refuses(&ops[1]));
+    var reads: Watch = .{ .ops = .{ &ops[0], &ops[0] } };
+    readiness.watch(&reads, 0);
+    try std.testing.expect(!reads.refused and !reads.refuses(&ops[0]));
+}
