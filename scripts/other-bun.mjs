@@ -1,4 +1,4 @@
-// The package's tests on a Bun for another machine, which something else runs: qemu-user, wine. Plain Node.
+// The package's tests on a Bun for another machine or C library, which something else runs: qemu-user, wine, musl's loader. Plain Node.
 
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -28,8 +28,9 @@ export async function runTests(command, args, options) {
   return failed === 0 ? 0 : 1;
 }
 
-/** Runs `command` to its end. @throws Error with what it printed when it fails */
+/** Runs `command` to its end and gives what it printed. @throws Error with what it printed when it fails */
 export async function must(command, args, options) {
   const { code, output } = await run(command, args, { ...options, limit: limitSeconds });
   if (code !== 0) throw new Error(`${[command, ...args].join(" ")} failed:\n${output}`);
+  return output;
 }

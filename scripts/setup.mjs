@@ -270,7 +270,7 @@ const zigPart = {
 const zigByHand = `or put Zig ${zigWanted} on PATH (https://ziglang.org/download)`;
 
 /** A Python 3 with pip; where pip is missing (Debian splits it off), the pip of a throw-away virtual environment. */
-async function pipCommand(scratch) {
+export async function pipCommand(scratch) {
   const why = zigPart.refused || `Zig ${zigWanted} is not installed`;
   const seen = [];
   for (const [name, ...first] of [["python3"], ["python"], ["py", "-3"]]) {
