@@ -54,6 +54,9 @@ const slice = 2_000_000;
 /** Waits told from microtasks before the rest goes through Bun's loop. */
 const microtaskLimit = 1024;
 
+/** Turns without any event before the loop parks. A turn costs less than a wake. At least 1: it counts what is pending. */
+const idleTurns = 2;
+
 // The ready queue: waits that ended on the TypeScript side (messages, joins, promises, spent budgets), in a ring that grows.
 const firstQueueLength = 1024;
 let queue: (Wait | undefined)[] = new Array(firstQueueLength).fill(undefined);
@@ -144,6 +147,8 @@ function drainQueue(): number {
 let parked = false;
 let turnQueued = false;
 let microtaskQueued = false;
+/** Turns in a row without any event. */
+let quietTurns = 0;
 /** Waits told from microtasks since the last turn. */
 let toldSinceTurn = 0;
 
@@ -177,6 +182,7 @@ function drainSoon(): void {
 
 function schedule(): void {
   unpark();
+  quietTurns = 0;
   queueTurn();
 }
 
@@ -192,21 +198,17 @@ function unpark(): void {
   native.unpark();
 }
 
-/**
- * Rounds as long as they find something: answers often come faster than Bun's loop comes round. Then it parks at once, for another turn costs
- * more than being woken from a park that was in vain; but only a turn that has told nobody lets go of Bun's loop, since promises that it has
- * kept may go on to start something.
- */
+/** Rounds as long as they find something: answers often come faster than Bun's loop comes round. */
 function turn(): void {
   turnQueued = false;
   if (state.driving) return;
   unpark();
   toldSinceTurn = 0;
   const end = Bun.nanoseconds() + slice;
-  let last = round();
-  const isQuiet = last === 0;
-  while (last > 0 && Bun.nanoseconds() < end) last = round();
-  if (last > 0 || hasWork() || (!isQuiet && native.pending() === 0)) queueTurn();
+  let told = 0;
+  for (let now = round(); now > 0; now = Bun.nanoseconds() < end ? round() : 0) told += now;
+  quietTurns = told > 0 || state.submitted ? 0 : quietTurns + 1;
+  if (quietTurns < idleTurns || hasWork()) queueTurn();
   else settle();
 }
 
@@ -246,6 +248,7 @@ const wake = createWake(onWake, () => void setTimeout(turnOutside, starvedDelay)
 
 function onWake(): void {
   if (!parked || state.driving) return;
+  quietTurns = 0;
   turnOutside();
 }
 

@@ -32,8 +32,12 @@ pub const Address = extern union {
     in: c.sockaddr.in,
     in6: c.sockaddr.in6,
 
+    const max_literal = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len;
+
     /// `text` is an address literal, never a host name.
     pub fn parse(text: []const u8, number: u16) error{InvalidAddress}!Address {
+        // Zig's parser keeps the length of what names a zone, which is refused in the end, in 8 bits.
+        if (text.len > max_literal) return error.InvalidAddress;
         const ip = std.Io.net.IpAddress.parse(text, number) catch return error.InvalidAddress;
         return switch (ip) {
             .ip4 => |ip4| .{ .in = .{ .port = std.mem.nativeToBig(u16, number), .addr = @bitCast(ip4.bytes) } },

@@ -73,6 +73,18 @@ fn received(index: usize) []const u8 {
     return block[index * datagram.slot_size ..][0..records[index].length];
 }
 
+test "text of any length is no address, and overflows nothing" {
+    const longest = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+    try testing.expectEqual(7, (try sys.Address.parse(longest, 7)).port());
+    const long: [1000]u8 = @splat('f');
+    for ([_]usize{ 16, 200, 255, 256, long.len }) |len| {
+        try testing.expectError(error.InvalidAddress, sys.Address.parse(long[0..len], 0));
+        var text: [longest.len + 1 + long.len]u8 = undefined;
+        const zoned = try std.fmt.bufPrint(&text, "{s}%{s}", .{ longest, long[0..len] });
+        try testing.expectError(error.InvalidAddress, sys.Address.parse(zoned, 0));
+    }
+}
+
 test "memory that runs out anywhere leaks neither memory nor descriptors" {
     for (backends) |backend| {
         var fail_index: usize = 0;
