@@ -24,7 +24,7 @@ const Body = struct {
         return total;
     }
 
-    fn huge(numbers: [450]usize) usize {
+    fn huge(numbers: [450]u64) u64 {
         return numbers[0];
     }
 
@@ -84,7 +84,7 @@ test "a stack that is kept and too small for the next is given back" {
         const co: *Coro = try .init(&pool, 0, Body.run, &rounds, "");
         co.@"resume"();
         co.deinit();
-        try testing.expectError(error.StackTooSmall, FrameT(Body.huge, .{}).init(.{@as([450]usize, @splat(0))}, 0));
+        try testing.expectError(error.StackTooSmall, FrameT(Body.huge, .{}).init(.{@as([450]u64, @splat(0))}, 0));
         try testing.expectEqual(0, pool.statistics().in_use);
         try testing.expectEqual(1, pool.slabs.?.carved);
     }
