@@ -128,8 +128,12 @@ pub fn build(b: *std.Build) void {
     b.step("compile-tests", "Compile the core's tests for a target that they cannot run on here").dependOn(&tests.step);
     const test_step = b.step("test", "Run the core's tests");
     test_step.dependOn(&b.addRunArtifact(tests).step);
-    // The library and its event loops are written for 64-bit Linux so far; the rest of the core is tested elsewhere too.
-    if (target.result.os.tag == .linux and target.result.ptrBitWidth() == 64) test_step.dependOn(&b.addRunArtifact(library_tests).step);
+    // The library and its event loops are written for 64-bit Linux and Windows; the rest of the core is tested elsewhere too.
+    const has_library = switch (target.result.os.tag) {
+        .linux, .windows => target.result.ptrBitWidth() == 64,
+        else => false,
+    };
+    if (has_library) test_step.dependOn(&b.addRunArtifact(library_tests).step);
 
     const sanitizers_step = b.step("sanitized", "Install what scripts/ci-sanitizers.mjs runs: the tests, and coroutines for C");
     // AddressSanitizer's own functions come with the C that is linked with.
