@@ -18,12 +18,18 @@ pub fn build(b: *std.Build) void {
     const valgrind = b.option(bool, "valgrind", "Tell Valgrind of coroutines (default: in Debug builds)");
     // Zig's own backend instruments nothing.
     const use_llvm: ?bool = if (tsan or valgrind == true) true else null;
+    const imitate_macos = b.option(
+        bool,
+        "imitate_macos",
+        "Build and test on Linux what the library does on macOS, with a kqueue that is made of epoll (default false)",
+    ) orelse false;
     const filters = b.option([]const []const u8, "test-filter", "Run only tests whose name contains this") orelse &.{};
 
     const options = b.addOptions();
     options.addOption(usize, "default_stack_size", default_stack_size);
     options.addOption(bool, "fp_control", fp_control);
     options.addOption(bool, "asan", asan);
+    options.addOption(bool, "imitate_macos", imitate_macos);
 
     // Without target and optimize libxev's module inherits ours; its own build script panics on some targets otherwise.
     const xev = b.dependency("libxev", .{}).module("xev");
@@ -123,17 +129,25 @@ pub fn build(b: *std.Build) void {
         }),
     });
 
+    library.installHeader(b.path("include/zigcoro.h"), "zigcoro.h");
+    // Room for a signature, which x86_64 libraries do not come with.
+    if (target.result.os.tag == .macos) library.headerpad_size = 0x1000;
     b.installArtifact(library);
 
-    b.step("compile-tests", "Compile the core's tests for a target that they cannot run on here").dependOn(&tests.step);
-    const test_step = b.step("test", "Run the core's tests");
-    test_step.dependOn(&b.addRunArtifact(tests).step);
-    // The library and its event loops are written for 64-bit Linux and Windows; the rest of the core is tested elsewhere too.
+    // The library and its event loops are written for these; the rest of the core is tested elsewhere, too.
     const has_library = switch (target.result.os.tag) {
         .linux, .windows => target.result.ptrBitWidth() == 64,
+        .macos => true,
         else => false,
     };
-    if (has_library) test_step.dependOn(&b.addRunArtifact(library_tests).step);
+    const compile_tests = b.step("compile-tests", "Compile the core's tests for a target that they cannot run on here");
+    compile_tests.dependOn(&tests.step);
+    const test_step = b.step("test", "Run the core's tests");
+    test_step.dependOn(&b.addRunArtifact(tests).step);
+    if (has_library) {
+        compile_tests.dependOn(&library_tests.step);
+        test_step.dependOn(&b.addRunArtifact(library_tests).step);
+    }
 
     const sanitizers_step = b.step("sanitized", "Install what scripts/ci-sanitizers.mjs runs: the tests, and coroutines for C");
     // AddressSanitizer's own functions come with the C that is linked with.

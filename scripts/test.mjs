@@ -1,10 +1,10 @@
 // `npm test`: set-up, build, every checker and every test, one step after the other. A failing step is shown whole and the
 // rest still runs. The last line is `N passed, N failed`: each test counts, and the build and each checker count as one.
 //
-//   node scripts/test.mjs --release                       the core's tests and benchmarks in release builds, which take long to compile
+//   node scripts/test.mjs --release                       the core's tests and benchmarks in release builds, which take long to compile, and as on macOS
 //   node scripts/test.mjs --emulate aarch64-linux-musl    only the core's tests, for that target: under qemu-user, under wine
 //                                                         for Windows, natively for x86-linux-musl
-//   node scripts/test.mjs --compile aarch64-macos         only compiles the core's tests, for a target that nothing here runs
+//   node scripts/test.mjs --compile aarch64-macos         only compiles the core's tests and the library, for a target that nothing here runs
 
 import { existsSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -64,6 +64,7 @@ function allSteps({ root, zig, bun }) {
 function releaseSteps({ zig }) {
   return [
     zigTests(zig, "zig tests, ReleaseSafe", ["-Doptimize=ReleaseSafe"]),
+    zigTests(zig, "zig tests, as the library is on macOS", ["-Dimitate_macos"]),
     zigTests(zig, "zig tests, own control words", ["-Doptimize=ReleaseSafe", "-Dfp_control=true", "-Dtest-filter=arch."]),
     { name: "native benchmark, briefly", command: zig, args: ["build", "benchmark", "--", "--smoke"], count: oneCheck },
   ];
@@ -87,7 +88,14 @@ function emulationSteps({ zig }, target) {
 function compileSteps({ zig }, target) {
   return [
     { name: `compile the zig tests, ${target}`, command: zig, args: ["build", "compile-tests", `-Dtarget=${target}`], count: oneCheck },
+    ...(target.endsWith("macos") ? [compileLibrary(zig, target)] : []),
   ];
+}
+
+/** The library itself: a test program has less than all of it. */
+function compileLibrary(command, target) {
+  const prefix = join("zig-out", target);
+  return { name: `compile the library, ${target}`, command, args: ["build", `-Dtarget=${target}`, "--prefix", prefix], count: oneCheck };
 }
 
 /** The folder of a package of its own, which looks for packages beside itself: it finds those that set-up brought. */

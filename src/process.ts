@@ -157,7 +157,7 @@ export class Process<
    * its parent to reap.
    *
    * How it ended is known of children of this process that nobody has reaped before, and since Linux 6.15 also of those that were reaped, by
-   * whomever, when their end was noticed here. Of others both fields are null.
+   * whomever, when their end was noticed here; on macOS of children alone, reaped or not. Of others both fields are null.
    *
    * @param pid 1 to 2^31 - 1
    * @throws TypeError, RangeError; IO errors: "ESRCH" when there is no such process (any more)

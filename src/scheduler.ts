@@ -1,9 +1,9 @@
 // The scheduler of this thread: who runs now, what is ready, and how the native loop is driven, inside Bun's loop (guest)
 // or instead of it (owner). It knows waits, not coroutines.
 //
-// A guest is driven by turns in Bun's loop: as long as there is traffic each turn queues the next one; then the guest parks, and the
-// kernel wakes it through an eventfd that Bun's loop reads. With nothing in flight it lets go of that, too, and Bun may end the
-// process. Work that appears while nobody drives, from any callback, calls `poke`.
+// A guest is driven by turns in Bun's loop: as long as there is traffic each turn queues the next one; then the guest parks, and native
+// code wakes it through a descriptor (an eventfd, a pipe) that Bun's loop reads. With nothing in flight it lets go of that, too, and Bun
+// may end the process. Work that appears while nobody drives, from any callback, calls `poke`.
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { MisuseError } from "./error.ts";
@@ -141,7 +141,7 @@ function drainQueue(): number {
 
 // ---- guest
 
-/** Parked: native code signals the eventfd. Never while anything drives. */
+/** Parked: native code makes the wake descriptor readable. Never while anything drives. */
 let parked = false;
 let turnQueued = false;
 let microtaskQueued = false;

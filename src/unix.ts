@@ -13,12 +13,15 @@ import { now, sleep } from "./sleep.ts";
 
 const encoder = new TextEncoder();
 /** What the system's address has room for, a path's end included. */
-const maxPath = 108;
+const maxPath = process.platform === "linux" ? 108 : 104;
 /** Milliseconds between attempts while a listener's backlog is full: the system says nothing when it no longer is. */
 const retryDelay = 5;
 
 export interface UnixListenOptions {
-  /** A path of at most 107 bytes, or a name that no file system knows: a zero byte and up to 107 bytes. */
+  /**
+   * A path of at most 107 bytes (103 on macOS), or, on Linux, a name that no file system knows: a zero byte and up to 107 bytes. Elsewhere
+   * a name is the error "ENOTSUP".
+   */
   readonly path: string;
   /** Connections the kernel holds until they are accepted, 1 to 65535. Default 511. */
   readonly backlog?: number;
@@ -132,7 +135,7 @@ function checkPath(value: unknown, what: string): string {
   if (path === "" || path === "\0") throw new TypeError(`${what} must not be empty`);
   if (path.includes("\0", 1)) throw new TypeError(`${what} must not have a zero byte after its beginning, got ${show(path)}`);
   const length = encoder.encode(path).byteLength + (isName(path) ? 0 : 1);
-  if (length > maxPath) throw new RangeError(`${what} must be at most 107 bytes long, got ${show(path)}`);
+  if (length > maxPath) throw new RangeError(`${what} must be at most ${maxPath - 1} bytes long, got ${show(path)}`);
   return path;
 }
 

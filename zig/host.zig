@@ -109,7 +109,7 @@ pub const Thread = struct {
 
     fn connectWake(thread: *Thread, event: sys.Event) i32 {
         switch (thread.env.loop.impl) {
-            inline else => |*impl| if (wakesItself(impl)) {
+            inline else => |*impl| if (@TypeOf(impl.*).wakes_itself) {
                 impl.registerWake(event.fd) catch return sys.negative(.NOMEM);
             } else {
                 thread.waker = Waker.create(impl.descriptor(), event) catch return sys.negative(.AGAIN);
@@ -122,7 +122,7 @@ pub const Thread = struct {
         assert(thread.wake != null or thread.waker != null);
         const env = thread.env;
         switch (env.loop.impl) {
-            inline else => |*ring| if (wakesItself(ring)) {
+            inline else => |*ring| if (@TypeOf(ring.*).wakes_itself) {
                 ring.setWake(true);
                 env.tick(false) catch return sys.negative(.NOMEM);
                 // A body that ran at the end of the tick may have set an earlier one; then there is something to submit.
@@ -140,14 +140,9 @@ pub const Thread = struct {
         return 1;
     }
 
-    /// A ring signals the event; for other backends the waker does.
-    inline fn wakesItself(impl: anytype) bool {
-        return comptime @hasDecl(@TypeOf(impl.*), "registerWake");
-    }
-
     pub fn unpark(thread: *Thread) void {
         switch (thread.env.loop.impl) {
-            inline else => |*ring| if (wakesItself(ring)) ring.setWake(false) else thread.waker.?.unpark(),
+            inline else => |*ring| if (@TypeOf(ring.*).wakes_itself) ring.setWake(false) else thread.waker.?.unpark(),
         }
         if (thread.wake) |event| event.clear();
     }

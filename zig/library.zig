@@ -78,6 +78,8 @@ test {
     _ = @import("loop.zig");
     _ = @import("slot.zig");
     _ = @import("host.zig");
+    _ = @import("io/readiness.zig");
+    _ = @import("io/kqueue.zig");
     _ = @import("io/tcp.zig");
     _ = @import("io/descriptor_test.zig");
     // Not from their own files, which the loop is made of: threads of the host need its libc.

@@ -15,25 +15,23 @@ const Op = @import("io/op.zig").Op;
 const Job = @import("io/pool.zig").Job;
 const Port = @import("io/pool.zig").Port;
 const Readiness = @import("io/readiness.zig").Readiness;
-pub const Watch = switch (builtin.os.tag) {
-    .windows => @import("io/iocp.zig").Watch,
-    else => @import("io/readiness.zig").Watch,
-};
+pub const Watch = @import("io/readiness.zig").Watch;
 
 /// By the numbers of the C ABI, less 1.
 pub const Backend = enum(u8) { io_uring, epoll, kqueue, iocp };
 
 /// The backends that this system has, the best first.
 pub const backends: []const Backend = switch (builtin.os.tag) {
-    .linux => &.{ .io_uring, .epoll },
+    .linux => if (sys.imitates_macos) &.{.kqueue} else &.{ .io_uring, .epoll },
+    .macos => &.{.kqueue},
     .windows => &.{.iocp},
-    else => unreachable,
+    else => @compileError("no event loop for " ++ @tagName(builtin.os.tag)),
 };
 
-const Impl = switch (builtin.os.tag) {
-    .linux => union(enum) { io_uring: @import("io/io_uring.zig").IoUring, epoll: Readiness },
-    .windows => union(enum) { iocp: @import("io/iocp.zig").Iocp },
-    else => unreachable,
+const Impl = switch (backends[0]) {
+    .kqueue => union(enum) { kqueue: Readiness(@import("io/kqueue.zig").Kqueue) },
+    .iocp => union(enum) { iocp: @import("io/iocp.zig").Iocp },
+    else => union(enum) { io_uring: @import("io/io_uring.zig").IoUring, epoll: Readiness(@import("io/epoll.zig").Epoll) },
 };
 
 pub const Loop = struct {
@@ -111,7 +109,7 @@ pub const Loop = struct {
     pub fn startWaiting(self: *Loop, op: *Op, w: *const Watch) ?i32 {
         assert(op.state == .idle);
         // No edge would ever come.
-        if (w.refused) return sys.negative(.NOMEM);
+        if (w.refused and w.refuses(op)) return sys.negative(.NOMEM);
         op.state = .in_flight;
         op.cancelled = false;
         self.in_flight += 1;

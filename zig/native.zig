@@ -475,7 +475,7 @@ test "a stack of one's own serves one body after the other; memory that runs out
             return @floatFromInt(frame.suspendBody(null));
         }
     };
-    const env = try Env.create(std.testing.allocator, .epoll);
+    const env = try Env.create(std.testing.allocator, null);
     defer env.destroy();
     const own = env.own_stacks.get(try OwnStack.create(env, 16 * 1024)).?;
     for (0..3) |_| {

@@ -13,6 +13,7 @@ const sys = @import("sys.zig");
 
 const os = switch (builtin.os.tag) {
     .linux => @import("spawn_linux.zig"),
+    .macos => @import("spawn_darwin.zig"),
     else => @compileError("no processes on " ++ @tagName(builtin.os.tag)),
 };
 

@@ -5,8 +5,13 @@
 const std = @import("std");
 const builtin = @import("builtin");
 
+/// For tests on Linux of what the library does on macOS: kqueue (made of epoll), and nothing that macOS lacks.
+pub const imitates_macos = builtin.os.tag == .linux and @import("libcoro_options").imitate_macos;
+
+const sys = @This();
 const os = switch (builtin.os.tag) {
     .linux => @import("sys_linux.zig"),
+    .macos => @import("sys_darwin.zig"),
     .windows => @import("sys_windows.zig"),
     else => @compileError("no system calls for " ++ @tagName(builtin.os.tag)),
 };
@@ -53,6 +58,9 @@ pub const Address = extern union {
 /// What a call of `c` returned, as a result >= 0 or a negative errno.
 pub const result = os.result;
 
+/// The negative errno of what the system does not have, ENOTSUP.
+pub const unsupported = negative(.OPNOTSUPP);
+
 pub fn negative(e: E) i32 {
     return -@as(i32, @intCast(@intFromEnum(e)));
 }
@@ -92,6 +100,12 @@ pub fn connect(fd: fd_t, address: *const Address) i32 {
 }
 
 pub const accept = os.accept;
+
+/// Whether `send` waits for nothing on any socket; else it must be non-blocking.
+pub const sends_without_waiting = os.sends_without_waiting;
+
+/// Sees to it that what is sent to a socket that others have made raises no SIGPIPE. 0 or a negative errno.
+pub const muteSocket = os.muteSocket;
 
 /// Never waits and never raises SIGPIPE.
 pub fn send(fd: fd_t, bytes: []const u8) i32 {
@@ -156,10 +170,10 @@ pub fn peerAddress(fd: fd_t, address: *Address) i32 {
 
 pub const peerCredentials = os.peerCredentials;
 pub const has_unix_names = os.has_unix_names;
-pub const keep_alive_idle = os.keep_alive_idle;
 pub const keepAlive = os.keepAlive;
-pub const ip6_join = os.ip6_join;
-pub const ip6_leave = os.ip6_leave;
+pub const IP = os.IP;
+pub const IPV6 = os.IPV6;
+pub const TCP = os.TCP;
 pub const interfaceIndex = os.interfaceIndex;
 
 // Waiting.
@@ -221,7 +235,35 @@ pub fn pipeClear(fd: fd_t) void {
 }
 
 /// Its `fd` is readable from `signal` to `clear`, from whatever threads they are called. `open` gives 0 or a negative errno.
-pub const Event = os.Event;
+pub const Event = if (@hasDecl(os, "Event") and !imitates_macos) os.Event else PipeEvent;
+
+/// An event where there is nothing smaller.
+pub const PipeEvent = struct {
+    /// The end to read.
+    fd: fd_t,
+    writer: fd_t,
+
+    pub fn open(event: *PipeEvent) i32 {
+        var ends: [2]fd_t = undefined;
+        const rc = pipe(&ends, true);
+        event.* = .{ .fd = ends[0], .writer = ends[1] };
+        return rc;
+    }
+
+    pub fn close(event: PipeEvent) void {
+        sys.close(event.fd);
+        sys.close(event.writer);
+    }
+
+    pub fn signal(event: PipeEvent) void {
+        pipeSignal(event.writer);
+    }
+
+    /// All signals: many may have come.
+    pub fn clear(event: PipeEvent) void {
+        while (isReadable(event.fd)) pipeClear(event.fd);
+    }
+};
 
 // Files.
 
@@ -251,7 +293,9 @@ pub const sync = os.sync;
 pub const dataSync = os.dataSync;
 pub const readNow = os.readNow;
 pub const writeNow = os.writeNow;
+pub const isStream = os.isStream;
 pub const isTerminal = os.isTerminal;
+pub const isWaitable = os.isWaitable;
 pub const openAgain = os.openAgain;
 
 /// The flags of `fd`'s description, or null when there is no such descriptor.
@@ -263,6 +307,11 @@ pub fn flagsOf(fd: fd_t) ?c.O {
 /// 0 or a negative errno.
 pub fn setFlags(fd: fd_t, flags: c.O) i32 {
     return @min(result(c.fcntl(fd, c.F.SETFL, @as(usize, @as(u32, @bitCast(flags))))), 0);
+}
+
+pub fn closeOnExec(fd: fd_t) void {
+    const close_on_exec: usize = 1;
+    _ = c.fcntl(fd, c.F.SETFD, close_on_exec);
 }
 
 /// Another descriptor for the same description, 3 or more; or a negative errno.

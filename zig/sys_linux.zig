@@ -28,8 +28,15 @@ fn socketFlags(nonblocking: bool) u32 {
     return linux.SOCK.CLOEXEC | (if (nonblocking) @as(u32, linux.SOCK.NONBLOCK) else 0);
 }
 
+pub const sends_without_waiting = !sys.imitates_macos;
+
+/// Each call says it.
+pub fn muteSocket(_: fd_t) i32 {
+    return 0;
+}
+
 /// Of calls that send: no waiting, no SIGPIPE.
-pub const send_flags = linux.MSG.DONTWAIT | linux.MSG.NOSIGNAL;
+pub const send_flags = linux.MSG.NOSIGNAL | (if (sends_without_waiting) linux.MSG.DONTWAIT else 0);
 
 pub fn pipe(ends: *[2]fd_t, nonblocking: bool) i32 {
     return result(linux.pipe2(ends, .{ .CLOEXEC = true, .NONBLOCK = nonblocking }));
@@ -131,13 +138,25 @@ pub fn dataSync(fd: fd_t) i32 {
 /// Reads what needs no waiting: -EAGAIN when there is nothing of that kind, -EOPNOTSUPP when the file cannot tell. May give less
 /// than there is. `at` -1: where the descriptor is, and of what has no positions.
 pub fn readNow(fd: fd_t, bytes: []u8, at: i64) i32 {
+    if (sys.imitates_macos) return sys.negative(.OPNOTSUPP);
     const vector = [1]std.posix.iovec{.{ .base = bytes.ptr, .len = bytes.len }};
     return sys.retry(linux.preadv2, .{ fd, &vector, 1, at, linux.RWF.NOWAIT });
 }
 
 pub fn writeNow(fd: fd_t, bytes: []const u8, at: i64) i32 {
+    if (sys.imitates_macos) return sys.negative(.OPNOTSUPP);
     const vector = [1]std.posix.iovec_const{.{ .base = bytes.ptr, .len = bytes.len }};
     return sys.retry(linux.pwritev2, .{ fd, &vector, 1, at, linux.RWF.NOWAIT });
+}
+
+/// Whether it has no positions.
+pub fn isStream(fd: fd_t) bool {
+    return result(linux.lseek(fd, 0, linux.SEEK.CUR)) == sys.negative(.SPIPE);
+}
+
+/// Whether it can be waited for.
+pub fn isWaitable(_: fd_t) bool {
+    return true;
 }
 
 /// Whether `fd` is a terminal, and not the master of a pseudo terminal.
@@ -151,6 +170,7 @@ pub fn isTerminal(fd: fd_t) bool {
 
 /// What `fd` is, opened once more: a description of its own, which does not wait. Or a negative errno.
 pub fn openAgain(fd: fd_t, mode: std.posix.ACCMODE) i32 {
+    if (sys.imitates_macos and !isTerminal(fd)) return sys.negative(.BADF);
     var buffer: [32]u8 = undefined;
     const path = std.fmt.bufPrintZ(&buffer, "/proc/self/fd/{d}", .{fd}) catch unreachable;
     const flags: linux.O = .{ .ACCMODE = mode, .NONBLOCK = true, .CLOEXEC = true, .NOCTTY = true };
@@ -165,9 +185,9 @@ pub fn peerCredentials(fd: fd_t, out: *[3]i32) i32 {
 /// Whether Unix sockets may have names, which begin with a zero byte, in place of paths.
 pub const has_unix_names = true;
 
-pub const keep_alive_idle = linux.TCP.KEEPIDLE;
-pub const ip6_join = linux.IPV6.ADD_MEMBERSHIP;
-pub const ip6_leave = linux.IPV6.DROP_MEMBERSHIP;
+pub const IP = linux.IP;
+pub const IPV6 = linux.IPV6;
+pub const TCP = linux.TCP;
 
 /// The index of the interface of that name; null: there is none. `socket` is any.
 pub fn interfaceIndex(socket: fd_t, name: []const u8) ?u32 {

@@ -35,26 +35,6 @@ pub const c = struct {
         pub const UDP = 17;
         pub const IPV6 = 41;
     };
-    pub const IP = struct {
-        pub const TTL = 4;
-        pub const MULTICAST_IF = 9;
-        pub const MULTICAST_TTL = 10;
-        pub const MULTICAST_LOOP = 11;
-        pub const ADD_MEMBERSHIP = 12;
-        pub const DROP_MEMBERSHIP = 13;
-    };
-    pub const IPV6 = struct {
-        pub const UNICAST_HOPS = 4;
-        pub const MULTICAST_IF = 9;
-        pub const MULTICAST_HOPS = 10;
-        pub const MULTICAST_LOOP = 11;
-        pub const V6ONLY = 27;
-    };
-    pub const TCP = struct {
-        pub const NODELAY = ws2.TCP.NODELAY;
-        pub const KEEPCNT = 16;
-        pub const KEEPINTVL = 17;
-    };
     pub const MSG = struct {
         pub const PEEK = ws2.MSG.PEEK;
         /// Sockets here never wait.
@@ -360,6 +340,7 @@ pub fn accept(fd: Fd, _: bool) i32 {
 }
 
 pub const send_flags = 0;
+pub const sends_without_waiting = true;
 
 /// The next datagram, into `bytes`: how long it was, or a negative errno. Of a longer one than they hold only that is known.
 pub fn receiveFrom(fd: Fd, bytes: []u8, from: *sys.Address) i32 {
@@ -384,9 +365,35 @@ pub fn keepAlive(fd: Fd, on: bool, idle: u32, interval: u32) i32 {
 }
 
 pub const has_unix_names = false;
-pub const keep_alive_idle = 3;
-pub const ip6_join = 12;
-pub const ip6_leave = 13;
+pub const IP = struct {
+    pub const TTL = 4;
+    pub const MULTICAST_IF = 9;
+    pub const MULTICAST_TTL = 10;
+    pub const MULTICAST_LOOP = 11;
+    pub const ADD_MEMBERSHIP = 12;
+    pub const DROP_MEMBERSHIP = 13;
+};
+pub const IPV6 = struct {
+    pub const UNICAST_HOPS = 4;
+    pub const MULTICAST_IF = 9;
+    pub const MULTICAST_HOPS = 10;
+    pub const MULTICAST_LOOP = 11;
+    pub const V6ONLY = 27;
+    pub const ADD_MEMBERSHIP = 12;
+    pub const DROP_MEMBERSHIP = 13;
+};
+
+pub const TCP = struct {
+    pub const NODELAY = 1;
+    pub const KEEPIDLE = 3;
+    pub const KEEPCNT = 16;
+    pub const KEEPINTVL = 17;
+};
+
+/// Only files are opened.
+pub fn isStream(_: Fd) bool {
+    return false;
+}
 
 /// Interfaces go by the names that os.networkInterfaces() has for them, or by their numbers. `socket` is any.
 pub fn interfaceIndex(_: Fd, name: []const u8) ?u32 {

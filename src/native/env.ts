@@ -6,17 +6,16 @@ import type { Wait } from "../wait.ts";
 import { layouts } from "./abi.ts";
 import { openLibrary } from "./library.ts";
 
-/** By the numbers of native code, less 1. */
-const backends = ["io_uring", "epoll", "kqueue", "iocp"] as const;
-export type Backend = (typeof backends)[number];
-
 export const library = openLibrary();
 
 /** The native Env. It never changes and is freed when its thread ends. */
 export const env: Pointer = createEnv();
 
-/** What brings events. */
-export const backend: Backend = backends[library.zc_env_backend(env) - 1] as Backend;
+/** What event loops wait for events with. */
+export type Backend = "io_uring" | "epoll" | "kqueue" | "iocp";
+
+/** This thread's. */
+export const backend = backends()[library.zc_env_backend(env) - 1] as Backend;
 
 if (process.env.ZIGCORO_DEBUG === "1" && backend === "epoll" && !process.env.ZIGCORO_BACKEND) {
   console.error("zigcoro: io_uring is refused here, by the kernel or a sandbox; events come through epoll");
@@ -41,10 +40,17 @@ let mask = 0;
 
 mapShared();
 
+/** By the numbers of the C ABI, less 1. */
+function backends(): readonly Backend[] {
+  return ["io_uring", "epoll", "kqueue", "iocp"];
+}
+
 function createEnv(): Pointer {
   const wanted = process.env.ZIGCORO_BACKEND ?? "";
-  const number = ["", ...backends].indexOf(wanted);
-  if (number < 0) throw new Error(`ZIGCORO_BACKEND must be io_uring, epoll, kqueue or iocp, got ${JSON.stringify(wanted)}`);
+  const number = wanted === "" ? 0 : backends().indexOf(wanted as Backend) + 1;
+  if (wanted !== "" && number === 0) {
+    throw new Error(`ZIGCORO_BACKEND must be io_uring, epoll, kqueue or iocp, got ${JSON.stringify(wanted)}`);
+  }
   const created = library.zc_env_create(number);
   if (created) return created as Pointer;
   throw new Error(

@@ -34,6 +34,9 @@ function requireBun(): void {
   throw new Error(`zigcoro needs Bun 1.4 or newer (this is Bun ${process.versions.bun})`);
 }
 
+/** Where the build puts the library, by the platforms that have one. */
+const fileNames: Readonly<Record<string, string>> = { linux: "lib/libzigcoro.so", darwin: "lib/libzigcoro.dylib", win32: "bin/zigcoro.dll" };
+
 /** Where the native library is. Throws an Error that says what is missing and what to do. */
 export function findLibrary(): string {
   const chosen = process.env.ZIGCORO_LIBRARY;
@@ -41,8 +44,9 @@ export function findLibrary(): string {
     if (!existsSync(chosen)) throw new Error(`ZIGCORO_LIBRARY names ${chosen}, but there is no such file`);
     return chosen;
   }
-  const name = { linux: "lib/libzigcoro.so", win32: "bin/zigcoro.dll" }[process.platform as string];
-  if (!name) throw new Error(`zigcoro does not run on ${process.platform} yet: Linux and Windows only so far`);
+  const name = fileNames[process.platform];
+  if (name === undefined)
+    throw new Error(`zigcoro does not run on ${process.platform} yet: ${Object.keys(fileNames).join(", ")} only so far`);
   const built = fileURLToPath(new URL(`../../zig-out/${name}`, import.meta.url));
   if (existsSync(built)) return built;
   throw new Error(`zigcoro's native library is not built: there is no ${built}; run \`bun run build\``);

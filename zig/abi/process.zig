@@ -166,7 +166,7 @@ const Stdio = struct {
     /// A stream of ours. Programs do not expect their descriptors to be non-blocking, so the child gets one that is not.
     fn stream(self: *Stdio, i: usize, handle: Handle) i32 {
         const socket = self.env.sockets.get(handle) orelse return sys.negative(.BADF);
-        const fd = descriptor.blockingCopy(socket.fd, socket.in.op.way);
+        const fd = descriptor.blockingCopy(socket.fd, .{ &socket.in.op.way, &socket.out.op.way });
         if (fd < 0) return fd;
         self.theirs[i] = fd;
         self.made[i] = true;

@@ -140,7 +140,7 @@ pub const exports = struct {
     /// system's figure. 0 or a negative errno.
     pub fn tcp_keep_alive(env: *Env, handle: Handle, on: u32, idle: u32, interval: u32, count: u32) callconv(.c) i32 {
         const socket = env.sockets.get(handle) orelse return code.bad_handle;
-        const names = [_]u32{ sys.keep_alive_idle, c.TCP.KEEPINTVL, c.TCP.KEEPCNT };
+        const names = [_]u32{ sys.TCP.KEEPIDLE, sys.TCP.KEEPINTVL, sys.TCP.KEEPCNT };
         for (names, [_]u32{ idle, interval, count }) |name, value| {
             if (value == 0) continue;
             const rc = sys.setOption(socket.fd, c.IPPROTO.TCP, name, std.math.cast(c_int, value) orelse return sys.negative(.INVAL));
@@ -154,7 +154,7 @@ pub const exports = struct {
     /// Sets TCP_NODELAY: `on` 1, off 0. Returns 0 or a negative errno.
     pub fn tcp_no_delay(env: *Env, handle: Handle, on: u32) callconv(.c) i32 {
         const socket = env.sockets.get(handle) orelse return code.bad_handle;
-        return sys.setOption(socket.fd, c.IPPROTO.TCP, c.TCP.NODELAY, @intFromBool(on != 0));
+        return sys.setOption(socket.fd, c.IPPROTO.TCP, sys.TCP.NODELAY, @intFromBool(on != 0));
     }
 };
 

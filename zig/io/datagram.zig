@@ -72,7 +72,7 @@ pub fn receiveOne(fd: sys.fd_t, record: *Record, bytes: []u8) i32 {
 }
 
 /// Whether the system has a call for several at once.
-const has_batches = @hasDecl(c, "recvmmsg");
+const has_batches = @hasDecl(c, "recvmmsg") and !sys.imitates_macos;
 
 /// The next datagrams, one into each `slot_size` bytes of `data`. How many came, from 1 to `records.len`, or a negative errno.
 pub fn receive(fd: sys.fd_t, records: []Record, data: [*]u8) i32 {

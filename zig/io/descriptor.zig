@@ -1,9 +1,9 @@
 //! Descriptor: how to read and write what is no socket, such as pipes, terminals and character devices, without ever waiting.
 //!
 //! What `open` made, the description, may be shared: a terminal or a pipe that was inherited is the parent's too. O_NONBLOCK belongs to the
-//! description, so setting it there would change what other processes see. Instead a pipe or terminal is opened again through
-//! /proc: a description of our own, which may be non-blocking. Where that is refused (it belongs to another user, or there is
-//! no /proc), single calls are told not to wait, or are made only when poll says that they will not.
+//! description, so setting it there would change what other processes see. Instead a pipe or terminal is opened again (through /proc, or by
+//! its path): a description of our own, which may be non-blocking. Where that is refused (it belongs to another user, there is no /proc, or,
+//! on macOS, it is a pipe without a name), single calls are told not to wait, or are made only when poll says that they will not.
 //!
 //! This file keeps no state; a `Way` is kept by whoever owns the descriptor.
 
@@ -55,14 +55,13 @@ pub fn prepare(fd: sys.fd_t, terms: Terms) Prepared {
     const kind = sys.typeOf(fd);
     if (kind < 0) return .{ .errno = kind };
     const way: Way = switch (kind) {
-        c.S.IFSOCK => if (isStream(fd)) .socket else return .{ .errno = sys.negative(.OPNOTSUPP) },
+        c.S.IFSOCK => if (!isStream(fd)) return .{ .errno = sys.unsupported } else socketWay(fd, flags, terms),
         c.S.IFREG, c.S.IFBLK => .ready,
         c.S.IFDIR => return .{ .errno = sys.negative(.ISDIR) },
         else => {
+            if (!sys.isWaitable(fd)) return if (sys.isTerminal(fd)) .{ .errno = sys.unsupported } else owned(fd, .ready, terms);
             if (terms.private) {
-                var nonblocking = flags;
-                nonblocking.NONBLOCK = true;
-                const set = sys.setFlags(fd, nonblocking);
+                const set = makeNonblocking(fd, flags);
                 return if (set < 0) .{ .errno = set } else owned(fd, .nonblocking, terms);
             }
             if (kind == c.S.IFIFO or (kind == c.S.IFCHR and sys.isTerminal(fd))) {
@@ -80,6 +79,19 @@ fn owned(fd: sys.fd_t, way: Way, terms: Terms) Prepared {
     return if (own < 0) .{ .errno = own } else .{ .descriptor = .{ .fd = own, .way = way } };
 }
 
+fn makeNonblocking(fd: sys.fd_t, flags: c.O) i32 {
+    var nonblocking = flags;
+    nonblocking.NONBLOCK = true;
+    return sys.setFlags(fd, nonblocking);
+}
+
+/// Where calls cannot be told not to wait, a description that others rely on is asked first.
+fn socketWay(fd: sys.fd_t, flags: c.O, terms: Terms) Way {
+    _ = sys.muteSocket(fd);
+    if (sys.sends_without_waiting or flags.NONBLOCK) return .socket;
+    return if (terms.private and makeNonblocking(fd, flags) >= 0) .socket else .polled;
+}
+
 fn isStream(fd: sys.fd_t) bool {
     var kind: c_int = 0;
     const rc = sys.getOption(fd, c.SOL.SOCKET, c.SO.TYPE, std.mem.asBytes(&kind));
@@ -87,14 +99,22 @@ fn isStream(fd: sys.fd_t) bool {
 }
 
 /// Another descriptor for what `fd` is, for a program that expects its calls to wait; or a negative errno. Of a socket the description is
-/// the same one: ours tell each call that it must not wait.
-pub fn blockingCopy(fd: sys.fd_t, way: Way) i32 {
+/// the same one: ours tell each call that it must not wait. Where they cannot, or where a pipe cannot be opened again, `ways`, those of the
+/// two directions, become one that asks first.
+pub fn blockingCopy(fd: sys.fd_t, ways: [2]*Way) i32 {
     var flags = sys.flagsOf(fd) orelse return sys.negative(.BADF);
-    const is_shared = !flags.NONBLOCK or way == .socket;
-    const copy = if (is_shared) sys.duplicate(fd) else sys.openAgain(fd, flags.ACCMODE);
+    var is_shared = !flags.NONBLOCK or ways[0].* == .socket;
+    var copy = if (is_shared) sys.duplicate(fd) else sys.openAgain(fd, flags.ACCMODE);
+    if (copy < 0 and !sys.sends_without_waiting and !is_shared) {
+        is_shared = true;
+        copy = sys.duplicate(fd);
+    }
     if (copy < 0 or !flags.NONBLOCK) return copy;
     flags.NONBLOCK = false;
     _ = sys.setFlags(copy, flags);
+    if (is_shared and !sys.sends_without_waiting) for (ways) |way| {
+        way.* = .polled;
+    };
     return copy;
 }
 

@@ -89,6 +89,8 @@ pub const IoUring = struct {
 
     /// The kernel makes calls when they can be made.
     pub const tries_first = false;
+    /// A parked Env's event is signalled by the kernel.
+    pub const wakes_itself = true;
 
     /// Nothing is registered.
     pub fn watch(_: *IoUring, _: *Watch, _: sys.fd_t) void {}

@@ -14,7 +14,6 @@ const Notification = @import("notification.zig").Notification;
 const NativeFrame = @import("../native.zig").NativeFrame;
 const openDescriptors = @import("tcp_test.zig").openDescriptors;
 
-
 /// Null where the machine refuses the backend.
 fn create(backend: Backend) !?*Env {
     return Env.create(testing.allocator, backend) catch |err| if (err == error.Unavailable) null else err;

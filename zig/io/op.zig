@@ -6,11 +6,9 @@
 //! The loop moves an op to `finished` and queues it; its owner is told after the tick, never inside a libxev callback.
 
 const std = @import("std");
-const builtin = @import("builtin");
 const assert = std.debug.assert;
-const xev = @import("xev");
+const builtin = @import("builtin");
 const descriptor = @import("descriptor.zig");
-const iocp = @import("iocp.zig");
 const sys = @import("../sys.zig");
 const Waiter = @import("../waiter.zig").Waiter;
 
@@ -41,13 +39,15 @@ pub const Op = struct {
     doneFn: *const fn (*Op) void,
     /// Link of the one list that it is in: finished, or cancelling without the kernel knowing yet.
     next: ?*Op = null,
-    completion: Completion = .{},
+    completion: Completion = if (Completion == void) {} else .{},
     /// What the kernel is asked about it on Windows.
-    poll: if (builtin.os.tag == .windows) iocp.Poll else void = undefined,
+    poll: if (builtin.os.tag == .windows) @import("iocp.zig").Poll else void = undefined,
 
+    /// io_uring's, or the completion port's.
     const Completion = switch (builtin.os.tag) {
-        .windows => xev.IOCP.Completion,
-        else => xev.IO_Uring.Completion,
+        .linux => @import("xev").IO_Uring.Completion,
+        .windows => @import("xev").IOCP.Completion,
+        else => void,
     };
 
     pub const Kind = enum(u8) {
@@ -78,7 +78,8 @@ pub const Op = struct {
         return switch (op.kind) {
             .accept => sys.accept(op.fd, true),
             .recv => sys.recv(op.fd, op.buffer),
-            .send => sys.send(op.fd, op.buffer),
+            // Its way may have changed since it began.
+            .send => if (sys.sends_without_waiting or op.way == .socket) sys.send(op.fd, op.buffer) else descriptor.write(&op.way, op.fd, op.buffer),
             .connect => connected(op.fd),
             .read => descriptor.read(&op.way, op.fd, op.buffer),
             .write => descriptor.write(&op.way, op.fd, op.buffer),

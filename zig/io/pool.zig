@@ -142,7 +142,7 @@ pub const Port = struct {
         };
         port.watch.ops = .{ &port.op, &port.op };
         loop.watch(&port.watch, wake[0]);
-        if (port.watch.refused) return error.OutOfMemory;
+        if (port.watch.refuses(&port.op)) return error.OutOfMemory;
         loop.port = port;
         return port;
     }

@@ -3,7 +3,6 @@
 
 const std = @import("std");
 const testing = std.testing;
-const linux = std.os.linux;
 const Call = @import("call.zig").Call;
 const Loop = @import("../loop.zig").Loop;
 const Op = @import("op.zig").Op;
@@ -13,6 +12,7 @@ const Job = pool.Job;
 const backends = @import("file_test.zig").backends;
 const sanitizer = @import("../sanitizer.zig");
 const sys = @import("../sys.zig");
+const c = sys.c;
 
 /// A job and how often it was told.
 const Task = struct {
@@ -41,22 +41,22 @@ test "while all threads are busy others wait, and can be taken back; busy ones e
             else => return err,
         };
         var pipe: [2]sys.fd_t = undefined;
-        try testing.expectEqual(0, linux.pipe2(&pipe, .{}));
+        try testing.expectEqual(0, sys.pipe(&pipe, false));
         // Those that a test before has left over end by themselves.
-        while (pool.load().threads > 4) _ = linux.sched_yield();
+        while (pool.load().threads > 4) std.Thread.yield() catch {};
         // A descriptor that blocks, and nobody said so: it holds its thread.
         var byte: [1]u8 = undefined;
         var busy: [4]Task = @splat(.{});
         var later: [20]Task = @splat(.{});
         for (&busy) |*task| startInPool(&loop, task, .{ .read = .{ .fd = pipe[0], .bytes = &byte, .at = Call.no_position } });
-        while (pool.load().queued > 0) _ = linux.sched_yield();
+        while (pool.load().queued > 0) std.Thread.yield() catch {};
         for (&later) |*task| startInPool(&loop, task, .{ .data_sync = pipe[0] });
         try testing.expectEqual(4, pool.load().threads);
         try testing.expectEqual(later.len, pool.load().queued);
         for (&later, 0..) |*task, i| if (i % 2 == 0) loop.cancel(&task.job.op);
         loop.cancel(&busy[0].job.op);
         try testing.expectEqual(later.len / 2, pool.load().queued);
-        try testing.expectEqual(4, linux.write(pipe[1], "four", 4));
+        try testing.expectEqual(4, sys.result(c.write(pipe[1], "four", 4)));
         try untilIdle(&loop);
         for (&later, 0..) |*task, i| {
             try testing.expectEqual(1, task.told);
@@ -97,7 +97,7 @@ test "random jobs and cancels of two loops end once each" {
             else => return err,
         };
         loops[1] = try Loop.init(backend);
-        const fd: sys.fd_t = @intCast(linux.memfd_create("random", 0));
+        const fd = @import("tcp_test.zig").emptyFile();
         var tasks: [2][32]Task = @splat(@splat(.{}));
         var started: usize = 0;
         for (0..20_000) |_| {

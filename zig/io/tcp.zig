@@ -84,7 +84,7 @@ pub const Socket = struct {
         // On Windows it would take the address from whoever has it, and an address whose sockets are closed is free at once.
         var rc: i32 = if (sys.is_posix) sys.setOption(fd, c.SOL.SOCKET, c.SO.REUSEADDR, 1) else 0;
         if (rc >= 0 and address.any.family == c.AF.INET6) {
-            rc = sys.setOption(fd, c.IPPROTO.IPV6, c.IPV6.V6ONLY, @intFromBool(options.ip6_only));
+            rc = sys.setOption(fd, c.IPPROTO.IPV6, sys.IPV6.V6ONLY, @intFromBool(options.ip6_only));
         }
         if (rc >= 0 and options.reuse_port) rc = sys.setOption(fd, c.SOL.SOCKET, c.SO.REUSEPORT, 1);
         if (rc >= 0) rc = sys.bind(fd, address);

@@ -64,7 +64,7 @@ pub const Socket = struct {
         const fd = sys.openSocket(family, c.SOCK.DGRAM, c.IPPROTO.UDP, true);
         if (fd < 0) return .{ .errno = fd };
         var rc: i32 = 0;
-        if (family == c.AF.INET6) rc = sys.setOption(fd, c.IPPROTO.IPV6, c.IPV6.V6ONLY, @intFromBool(options.ipv6_only));
+        if (family == c.AF.INET6) rc = sys.setOption(fd, c.IPPROTO.IPV6, sys.IPV6.V6ONLY, @intFromBool(options.ipv6_only));
         if (rc >= 0 and options.reuse_address) rc = sys.setOption(fd, c.SOL.SOCKET, c.SO.REUSEADDR, 1);
         if (rc >= 0 and options.reuse_port) rc = sys.setOption(fd, c.SOL.SOCKET, c.SO.REUSEPORT, 1);
         if (rc >= 0 and options.broadcast) rc = sys.setOption(fd, c.SOL.SOCKET, c.SO.BROADCAST, 1);
@@ -142,16 +142,16 @@ pub const Socket = struct {
             .broadcast => return sys.setOption(self.fd, c.SOL.SOCKET, c.SO.BROADCAST, value),
             .receive_buffer => return sys.setOption(self.fd, c.SOL.SOCKET, c.SO.RCVBUF, value),
             .send_buffer => return sys.setOption(self.fd, c.SOL.SOCKET, c.SO.SNDBUF, value),
-            .ttl => self.set4(c.IP.TTL, value),
-            .multicast_ttl => self.set4(c.IP.MULTICAST_TTL, value),
-            .multicast_loopback => self.set4(c.IP.MULTICAST_LOOP, value),
+            .ttl => self.set4(sys.IP.TTL, value),
+            .multicast_ttl => self.set4(sys.IP.MULTICAST_TTL, value),
+            .multicast_loopback => self.set4(sys.IP.MULTICAST_LOOP, value),
         };
         // An IPv6 socket sends to IPv4, too, and has both.
         if (rc < 0 or !is_ip6) return rc;
         return sys.setOption(self.fd, c.IPPROTO.IPV6, switch (setting) {
-            .ttl => c.IPV6.UNICAST_HOPS,
-            .multicast_ttl => c.IPV6.MULTICAST_HOPS,
-            .multicast_loopback => c.IPV6.MULTICAST_LOOP,
+            .ttl => sys.IPV6.UNICAST_HOPS,
+            .multicast_ttl => sys.IPV6.MULTICAST_HOPS,
+            .multicast_loopback => sys.IPV6.MULTICAST_LOOP,
             else => unreachable,
         }, value);
     }
@@ -187,18 +187,18 @@ pub const Socket = struct {
     pub fn setMembership(self: *Socket, group: *const Record, interface: Interface, joins: bool) i32 {
         if (group.family == 4) {
             const request = interface.request(group.address[0..4].*);
-            return sys.setOptionBytes(self.fd, c.IPPROTO.IP, if (joins) c.IP.ADD_MEMBERSHIP else c.IP.DROP_MEMBERSHIP, std.mem.asBytes(&request));
+            return sys.setOptionBytes(self.fd, c.IPPROTO.IP, if (joins) sys.IP.ADD_MEMBERSHIP else sys.IP.DROP_MEMBERSHIP, std.mem.asBytes(&request));
         }
         const request: Ip6Membership = .{ .group = group.address, .interface = interface.index };
-        return sys.setOptionBytes(self.fd, c.IPPROTO.IPV6, if (joins) sys.ip6_join else sys.ip6_leave, std.mem.asBytes(&request));
+        return sys.setOptionBytes(self.fd, c.IPPROTO.IPV6, if (joins) sys.IPV6.ADD_MEMBERSHIP else sys.IPV6.DROP_MEMBERSHIP, std.mem.asBytes(&request));
     }
 
     /// The interface that multicast datagrams leave by.
     pub fn setMulticastInterface(self: *Socket, interface: Interface) i32 {
         const request = interface.request(@splat(0));
-        const rc = if (self.hasOnlyIp6()) 0 else sys.setOptionBytes(self.fd, c.IPPROTO.IP, c.IP.MULTICAST_IF, if (sys.is_posix) std.mem.asBytes(&request) else &request.address);
+        const rc = if (self.hasOnlyIp6()) 0 else sys.setOptionBytes(self.fd, c.IPPROTO.IP, sys.IP.MULTICAST_IF, if (sys.is_posix) std.mem.asBytes(&request) else &request.address);
         if (rc < 0 or self.family != c.AF.INET6) return rc;
-        return sys.setOption(self.fd, c.IPPROTO.IPV6, c.IPV6.MULTICAST_IF, interface.index);
+        return sys.setOption(self.fd, c.IPPROTO.IPV6, sys.IPV6.MULTICAST_IF, interface.index);
     }
 
     /// For multicast: an index, or an IPv4 address of the interface; neither leaves the choice to the kernel.

@@ -4,8 +4,8 @@
 const std = @import("std");
 const testing = std.testing;
 const datagram = @import("datagram.zig");
-const linux = std.os.linux;
 const sys = @import("../sys.zig");
+const c = sys.c;
 const udp = @import("udp.zig");
 const Backend = @import("../loop.zig").Backend;
 const backends = @import("../loop.zig").backends;
@@ -16,7 +16,6 @@ const parked = @import("tcp.zig").parked;
 const Record = datagram.Record;
 const Socket = udp.Socket;
 const Waiter = @import("../waiter.zig").Waiter;
-
 
 /// A loop in place, and room for a batch.
 const World = struct {
@@ -171,9 +170,9 @@ test "who waits to write is told when there is room" {
         try world.init(backend, testing.allocator) orelse continue;
         // Over loopback a UDP datagram has arrived as soon as it is sent; a socket pair can be full.
         var pair: [2]sys.fd_t = undefined;
-        try testing.expectEqual(0, linux.socketpair(linux.AF.UNIX, linux.SOCK.DGRAM | linux.SOCK.NONBLOCK, 0, &pair));
-        const a = try Socket.adopt(testing.allocator, &world.loop, pair[0], linux.AF.UNIX);
-        const b = try Socket.adopt(testing.allocator, &world.loop, pair[1], linux.AF.UNIX);
+        try testing.expectEqual(0, sys.socketPair(c.SOCK.DGRAM, &pair));
+        const a = try Socket.adopt(testing.allocator, &world.loop, pair[0], c.AF.UNIX);
+        const b = try Socket.adopt(testing.allocator, &world.loop, pair[1], c.AF.UNIX);
         const small: Record = .{ .length = 1 };
         while (a.send(&.{small}, &block) == 1) {}
         var wait = newWait();

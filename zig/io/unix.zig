@@ -13,18 +13,22 @@ const Address = struct {
     un: c.sockaddr.un,
     len: c.socklen_t,
 
-    fn init(path: []const u8) ?Address {
+    fn init(path: []const u8) union(enum) { address: Address, errno: i32 } {
         const is_name = path.len > 0 and path[0] == 0;
-        if (path.len == 0 or path.len + @intFromBool(!is_name) > max_len) return null;
+        if (is_name and !sys.has_unix_names) return .{ .errno = sys.unsupported };
+        if (path.len == 0 or path.len + @intFromBool(!is_name) > max_len) return .{ .errno = sys.negative(.NAMETOOLONG) };
         var address: Address = .{ .un = .{ .path = @splat(0) }, .len = @intCast(@offsetOf(c.sockaddr.un, "path") + path.len + @intFromBool(!is_name)) };
         @memcpy(address.un.path[0..path.len], path);
-        return address;
+        return .{ .address = address };
     }
 };
 
 /// Binds and listens. The path is left in place by a close.
 pub fn listen(context: *tcp.Context, path: []const u8, backlog: u32) error{OutOfMemory}!Opened {
-    const address = Address.init(path) orelse return .{ .errno = sys.negative(.NAMETOOLONG) };
+    const address = switch (Address.init(path)) {
+        .errno => |errno| return .{ .errno = errno },
+        .address => |address| address,
+    };
     const fd = open();
     if (fd < 0) return .{ .errno = fd };
     var rc = sys.result(c.bind(fd, @ptrCast(&address.un), address.len));
@@ -38,7 +42,10 @@ pub fn listen(context: *tcp.Context, path: []const u8, backlog: u32) error{OutOf
 
 /// Connects, which is done at once or not at all: -EAGAIN when the listener's backlog is full.
 pub fn connect(context: *tcp.Context, path: []const u8) error{OutOfMemory}!Opened {
-    const address = Address.init(path) orelse return .{ .errno = sys.negative(.NAMETOOLONG) };
+    const address = switch (Address.init(path)) {
+        .errno => |errno| return .{ .errno = errno },
+        .address => |address| address,
+    };
     const fd = open();
     if (fd < 0) return .{ .errno = fd };
     const rc = sys.retry(c.connect, .{ fd, @as(*const c.sockaddr, @ptrCast(&address.un)), address.len });
