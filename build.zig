@@ -136,7 +136,7 @@ pub fn build(b: *std.Build) void {
 
     // The library and its event loops are written for these; the rest of the core is tested elsewhere, too.
     const has_library = switch (target.result.os.tag) {
-        .linux => target.result.ptrBitWidth() == 64,
+        .linux, .windows => target.result.ptrBitWidth() == 64,
         .macos => true,
         else => false,
     };

@@ -227,7 +227,7 @@ describe("close", () => {
 
   test("what nobody can reach is closed, and many leave no descriptor", async () => {
     const before = descriptors();
-    for (let i = 0; i < (isWindows ? 500 : 10_000); i++) {
+    for (let i = 0; i < (isWindows ? 100 : 10_000); i++) {
       const n = new AsyncNotification();
       n.notify();
       n.close();

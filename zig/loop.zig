@@ -15,10 +15,7 @@ const Op = @import("io/op.zig").Op;
 const Job = @import("io/pool.zig").Job;
 const Port = @import("io/pool.zig").Port;
 const Readiness = @import("io/readiness.zig").Readiness;
-pub const Watch = switch (builtin.os.tag) {
-    .windows => @import("io/iocp.zig").Watch,
-    else => @import("io/readiness.zig").Watch,
-};
+pub const Watch = @import("io/readiness.zig").Watch;
 
 /// By the numbers of the C ABI, less 1.
 pub const Backend = enum(u8) { io_uring, epoll, kqueue, iocp };

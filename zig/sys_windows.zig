@@ -339,10 +339,9 @@ pub fn accept(fd: Fd, _: bool) i32 {
     return neverWaits(win32.accept(socketOf(fd), null, null));
 }
 
+pub const send_flags = 0;
 /// All sockets of ours are non-blocking.
 pub const sends_without_waiting = true;
-
-pub const send_flags = 0;
 
 /// The next datagram, into `bytes`: how long it was, or a negative errno. Of a longer one than they hold only that is known.
 pub fn receiveFrom(fd: Fd, bytes: []u8, from: *sys.Address) i32 {
@@ -380,17 +379,22 @@ pub const IPV6 = struct {
     pub const MULTICAST_IF = 9;
     pub const MULTICAST_HOPS = 10;
     pub const MULTICAST_LOOP = 11;
-    /// IPV6_JOIN_GROUP and IPV6_LEAVE_GROUP there.
+    pub const V6ONLY = 27;
     pub const ADD_MEMBERSHIP = 12;
     pub const DROP_MEMBERSHIP = 13;
-    pub const V6ONLY = 27;
 };
+
 pub const TCP = struct {
-    pub const NODELAY = ws2.TCP.NODELAY;
+    pub const NODELAY = 1;
     pub const KEEPIDLE = 3;
     pub const KEEPCNT = 16;
     pub const KEEPINTVL = 17;
 };
+
+/// Only files are opened.
+pub fn isStream(_: Fd) bool {
+    return false;
+}
 
 /// Interfaces go by the names that os.networkInterfaces() has for them, or by their numbers. `socket` is any.
 pub fn interfaceIndex(_: Fd, name: []const u8) ?u32 {
@@ -556,8 +560,3 @@ pub const resolver = struct {
         };
     }
 };
-
-/// Files without positions are not opened here.
-pub fn isStream(_: Fd) bool {
-    return false;
-}

@@ -34,7 +34,7 @@ function requireBun(): void {
   throw new Error(`zigcoro needs Bun 1.4 or newer (this is Bun ${process.versions.bun})`);
 }
 
-/** Where a build puts the library, by the platforms that have one. */
+/** Where the build puts the library, by the platforms that have one. */
 const fileNames: Readonly<Record<string, string>> = {
   linux: "lib/libzigcoro.so",
   darwin: "lib/libzigcoro.dylib",

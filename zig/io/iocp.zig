@@ -19,16 +19,7 @@ const os = @import("../sys_windows.zig");
 const win32 = @import("../win32.zig");
 const Job = @import("pool.zig").Job;
 const Op = @import("op.zig").Op;
-
-/// Nothing is registered, so nothing is refused.
-pub const Watch = struct {
-    ops: [2]*Op,
-    comptime refused: bool = false,
-
-    pub fn refuses(_: *const Watch, _: *const Op) bool {
-        return false;
-    }
-};
+const Watch = @import("readiness.zig").Watch;
 
 /// The question of one op.
 pub const Poll = extern struct {
@@ -63,8 +54,6 @@ pub const Iocp = struct {
 
     /// Ops are tried before they wait, so sockets must be non-blocking; all are.
     pub const tries_first = true;
-    /// Somebody must wait for a parked Env.
-    pub const wakes_itself = false;
     pub const gathers = false;
 
     pub fn init() error{SystemResources}!Iocp {
@@ -95,6 +84,10 @@ pub const Iocp = struct {
         return if (win32.NtCreateFile(&handle, synchronize, &attributes, &status, null, 0, share_all, open, 0, null, 0) == 0) handle else null;
     }
 
+    /// A parked guest's waker does.
+    pub const wakes_itself = false;
+
+    /// Nothing is registered, so nothing is refused.
     pub fn watch(_: *Iocp, _: *Watch, _: sys.fd_t) void {}
     pub fn unwatch(_: *Iocp, _: *Watch, _: sys.fd_t) void {}
 

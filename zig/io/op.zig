@@ -9,7 +9,6 @@ const std = @import("std");
 const builtin = @import("builtin");
 const assert = std.debug.assert;
 const descriptor = @import("descriptor.zig");
-const iocp = @import("iocp.zig");
 const sys = @import("../sys.zig");
 const Waiter = @import("../waiter.zig").Waiter;
 
@@ -40,11 +39,11 @@ pub const Op = struct {
     doneFn: *const fn (*Op) void,
     /// Link of the one list that it is in: finished, or cancelling without the kernel knowing yet.
     next: ?*Op = null,
-    /// The ring's, or the completion port's.
     completion: Completion = if (Completion == void) {} else .{},
     /// What the kernel is asked about it on Windows.
-    poll: if (builtin.os.tag == .windows) iocp.Poll else void = undefined,
+    poll: if (builtin.os.tag == .windows) @import("iocp.zig").Poll else void = undefined,
 
+    /// io_uring's, or the completion port's.
     const Completion = switch (builtin.os.tag) {
         .linux => @import("xev").IO_Uring.Completion,
         .windows => @import("xev").IOCP.Completion,
