@@ -56,7 +56,10 @@ const calls = if (sys.imitates_macos) @import("kqueue_on_epoll.zig") else struct
         }
         assert(@intFromEnum(Event.Filter.read) == sys.c.EVFILT.READ and @intFromEnum(Event.Filter.write) == sys.c.EVFILT.WRITE);
         assert(@intFromEnum(Event.Filter.process) == sys.c.EVFILT.PROC and @intFromEnum(Event.Filter.user) == sys.c.EVFILT.USER);
-        const flags = .{ .{ "add", sys.c.EV.ADD }, .{ "delete", sys.c.EV.DELETE }, .{ "one_shot", sys.c.EV.ONESHOT }, .{ "clear", sys.c.EV.CLEAR }, .{ "receipt", sys.c.EV.RECEIPT }, .{ "failed", sys.c.EV.ERROR } };
+        const flags = .{
+            .{ "add", sys.c.EV.ADD },     .{ "delete", sys.c.EV.DELETE },   .{ "one_shot", sys.c.EV.ONESHOT },
+            .{ "clear", sys.c.EV.CLEAR }, .{ "receipt", sys.c.EV.RECEIPT }, .{ "failed", sys.c.EV.ERROR },
+        };
         for (flags) |flag| {
             var one: Event.Flags = .{};
             @field(one, flag[0]) = true;
