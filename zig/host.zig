@@ -164,8 +164,9 @@ test "a parked Env wakes for a timer that a body has set in the very tick that p
         };
         defer thread.destroy();
         const env = thread.env;
-        const fd = thread.wakeFd();
+        const fd = if (sys.is_posix) thread.wakeFd() else socketOfWake(thread);
         try testing.expect(fd >= 0);
+        defer if (!sys.is_posix) sys.close(fd);
         const frame = try NativeFrame.create(env, Bodies.nap, &.{}, .{ .size = 128 * 1024 }, "nap", env.slots.claim(0).?);
         try testing.expectEqual(@import("code.zig").suspended, frame.run());
         try env.tick(false);
@@ -179,9 +180,23 @@ test "a parked Env wakes for a timer that a body has set in the very tick that p
             try testing.expect(sys.isReadable(fd));
             thread.wake.?.clear();
             thread.unpark();
+            if (!sys.is_posix) sys.pipeClear(fd);
         }
         try testing.expectEqual(@as(f64, @floatFromInt(sys.negative(.CANCELED))), env.ring.entries[0].value);
     }
+}
+
+/// As Bun makes it on Windows, or a negative errno.
+fn socketOfWake(thread: *Thread) i32 {
+    const listener = sys.socket(sys.c.AF.INET, true);
+    if (listener < 0) return listener;
+    defer sys.close(listener);
+    var address = sys.Address.parse("127.0.0.1", 0) catch unreachable;
+    for ([_]i32{ sys.bind(listener, &address), sys.listen(listener, 1), sys.localAddress(listener, &address) }) |rc| if (rc < 0) return rc;
+    const from = thread.connectWakeTo(address.port());
+    if (from < 0) return from;
+    sys.pollReadable(&.{listener}, 2000);
+    return sys.accept(listener, true);
 }
 
 /// The thread of a parked Env whose backend wakes nobody.

@@ -224,6 +224,9 @@ pub const wakeOne = os.wakeOne;
 /// First the end to read, then the one to write.
 pub const pipe = os.pipe;
 
+/// On Windows: whether it is an open handle of a file, a socket or a pipe. Handles are multiples of 4.
+pub const isFileOrSocket = os.isFileOrSocket;
+
 /// On Windows: a socket that is connected to `port` of this process.
 pub const connectedTo = os.connectedTo;
 

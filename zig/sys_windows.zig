@@ -435,6 +435,13 @@ pub fn isWritable(fd: Fd) bool {
 
 const Set = extern struct { count: u32 = 1, socket: win32.SOCKET };
 
+pub fn isFileOrSocket(fd: Fd) bool {
+    const disk = 1;
+    const pipe_or_socket = 3;
+    const kind = win32.GetFileType(handleOf(fd));
+    return kind == disk or kind == pipe_or_socket;
+}
+
 /// Two sockets, connected to each other through the loopback: what is written to the second makes the first readable. Windows has no
 /// other pair of ends that its sockets' driver tells of.
 pub fn pipe(ends: *[2]Fd, _: bool) i32 {
