@@ -35,7 +35,11 @@ function requireBun(): void {
 }
 
 /** Where the build puts the library, by the platforms that have one. */
-const fileNames: Readonly<Record<string, string>> = { linux: "lib/libzigcoro.so", darwin: "lib/libzigcoro.dylib", win32: "bin/zigcoro.dll" };
+const fileNames: Readonly<Record<string, string>> = {
+  linux: "lib/libzigcoro.so",
+  darwin: "lib/libzigcoro.dylib",
+  win32: "bin/zigcoro.dll",
+};
 
 /** Where the native library is. Throws an Error that says what is missing and what to do. */
 export function findLibrary(): string {
