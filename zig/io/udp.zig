@@ -261,5 +261,6 @@ pub const Socket = struct {
 
 test {
     _ = datagram;
-    _ = @import("udp_test.zig");
+    // On Windows the package's tests are those of UDP: not all that these expect is so there.
+    if (sys.is_posix) _ = @import("udp_test.zig");
 }
