@@ -196,7 +196,7 @@ test "a gathered write goes with the next tick, and neither cancel nor shutdown 
             switch (then) {
                 .nothing => {},
                 .cancel => world.loop.cancel(&socket.out.op),
-                .shutdown => try testing.expectEqual(0, socket.shutdown(c.SHUT.WR)),
+                .shutdown => try testing.expectEqual(0, socket.shutdown(1)),
                 .close => socket.close(),
             }
             try testing.expectEqual(5, try world.ended(result, &wait));
