@@ -8,7 +8,7 @@ import { fetchBun, must, runTests } from "./other-bun.mjs";
 import { script, setUp } from "./setup.mjs";
 
 const names = ["coroutine", "cancel", "misuse", "until", "fairness", "channel", "executor", "run", "leak"];
-const ioNames = ["tcp", "sleep", "select", "connection"].map((name) => `io-${name}`);
+const ioNames = ["tcp", "tcp-ends", "sleep", "select", "connection"].map((name) => `io-${name}`);
 const tests = [...names, ...ioNames].map((name) => `test/${name}.test.ts`);
 
 await script(async () => {

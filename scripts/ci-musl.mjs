@@ -21,6 +21,7 @@ const ioNames = [
   "sleep",
   "stream",
   "tcp",
+  "tcp-ends",
   "udp-ends",
   "unix",
   "web-stream",

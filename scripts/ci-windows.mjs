@@ -13,7 +13,9 @@ const names =
     " ",
   );
 const ioNames =
-  "arguments budget cancel connect connection duplex file lost names notification select sleep stream tcp udp udp-ends web-stream".split(" ");
+  "arguments budget cancel connect connection duplex file lost names notification select sleep stream tcp tcp-ends udp udp-ends web-stream".split(
+    " ",
+  );
 const tests = [...names, ...ioNames.map((name) => `io-${name}`)].map((name) => `test/${name}.test.ts`);
 const target = "x86_64-windows-gnu";
 
