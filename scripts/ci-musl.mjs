@@ -15,6 +15,7 @@ const ioNames = [
   "connect",
   "descriptor",
   "file",
+  "file-ends",
   "names",
   "process",
   "signal",

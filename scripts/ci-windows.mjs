@@ -13,7 +13,7 @@ const names =
     " ",
   );
 const ioNames =
-  "arguments budget cancel connect connection duplex file lost names notification select sleep stream tcp tcp-ends udp udp-ends web-stream".split(
+  "arguments budget cancel connect connection duplex file file-ends lost names notification select sleep stream tcp tcp-ends udp udp-ends web-stream".split(
     " ",
   );
 const tests = [...names, ...ioNames.map((name) => `io-${name}`)].map((name) => `test/${name}.test.ts`);
