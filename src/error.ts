@@ -85,13 +85,15 @@ export interface IoError extends Error, IoErrorDetail {
   readonly syscall: string;
 }
 
+const isWindows = process.platform === "win32";
+
 /** The error for a negative `errno` of `syscall`. */
 export function ioError(errno: number, syscall: string, detail: IoErrorDetail = {}): IoError {
   // Codes of our own are no errnos; whoever can get one says what it means.
   if (errno < -4095) throw new Error(`zigcoro: ${syscall} answered code ${errno}; please report this`);
   const [code, description] = getSystemErrorMap().get(errno) ?? [`errno ${-errno}`, "unknown error"];
   const fields: Record<string, unknown> = { code, errno, syscall };
-  const message = messageOf(code, description, syscall, detail);
+  const message = messageOf(code, code === "ENOSYS" && isWindows ? "not on Windows yet" : description, syscall, detail);
   if (detail.path !== undefined) fields.path = detail.path;
   if (detail.address !== undefined) fields.address = detail.address;
   if (detail.port !== undefined) fields.port = detail.port;

@@ -3,7 +3,8 @@
 import { describe, expect, test } from "bun:test";
 import { asyncio, Channel, type Frame, inCoro, until, withTimeout, xasync, xawait, xframe, xresume, xsuspend } from "zigcoro";
 import { counter } from "./support/counter.ts";
-import { microtasks, thrown } from "./support/failure.ts";
+import { microtasks, rejected, thrown } from "./support/failure.ts";
+import { isWindows } from "./support/platform.ts";
 
 describe("misuse is told", () => {
   test("of xresume", async () => {
@@ -149,4 +150,11 @@ describe("misuse is told", () => {
     ],
   ];
   for (const [name, call, message] of wrong) test(`of ${name}`, () => expect(thrown(call)).toStartWith(message));
+});
+
+test.if(isWindows)("what is not on Windows yet says so", async () => {
+  const { Process, Unix, signals } = asyncio;
+  expect(await rejected(Unix.listen({ path: "nobody" }))).toBe("Error: listen ENOSYS: not on Windows yet nobody");
+  expect(thrown(() => Process.spawn("nobody"))).toBe("Error: spawn ENOSYS: not on Windows yet nobody");
+  expect(thrown(() => signals("SIGINT"))).toBe("Error: sigaction ENOSYS: not on Windows yet");
 });
