@@ -363,6 +363,8 @@ pub const Pool = struct {
     /// Besides what is kept, for which there is always room where any may be.
     fn mayBeDirty(pool: *const Pool) callconv(inlined) usize {
         const allowed = pool.policy.keep_dirty_bytes;
+        // Nothing is kept then.
+        if (measures_use) return allowed;
         return if (allowed >= max_kept_bytes) allowed - max_kept_bytes else allowed -| pool.countKept().bytes;
     }
 
