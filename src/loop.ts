@@ -11,8 +11,10 @@ import { drive, state } from "./scheduler.ts";
 
 /** The event loop of this thread. There is one per thread; every Loop object is a view of it. */
 export class Loop {
-  /** What it waits for events with. `ZIGCORO_BACKEND` chooses; the default is the system's best: on Linux io_uring, where the kernel
-   * allows it, else epoll; on macOS kqueue; on Windows iocp. */
+  /**
+   * What it waits for events with. `ZIGCORO_BACKEND` chooses; the default is the system's best: on Linux io_uring, where the kernel
+   * allows it, else epoll; on macOS kqueue; on Windows iocp.
+   */
   get backend(): Backend {
     return backend;
   }

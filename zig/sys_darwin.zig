@@ -190,25 +190,10 @@ pub fn peerCredentials(fd: fd_t, out: *[3]i32) i32 {
 }
 
 pub const has_unix_names = false;
-// netinet/in.h, netinet6/in6.h, netinet/tcp.h; the names that are used.
-pub const IP = struct {
-    pub const TTL = 4;
-    pub const MULTICAST_IF = 9;
-    pub const MULTICAST_TTL = 10;
-    pub const MULTICAST_LOOP = 11;
-    pub const ADD_MEMBERSHIP = 12;
-    pub const DROP_MEMBERSHIP = 13;
-};
-pub const IPV6 = struct {
-    pub const UNICAST_HOPS = 4;
-    pub const MULTICAST_IF = 9;
-    pub const MULTICAST_HOPS = 10;
-    pub const MULTICAST_LOOP = 11;
-    /// IPV6_JOIN_GROUP and IPV6_LEAVE_GROUP there.
-    pub const ADD_MEMBERSHIP = 12;
-    pub const DROP_MEMBERSHIP = 13;
-    pub const V6ONLY = 27;
-};
+
+pub const IP = @import("bsd_options.zig").IP;
+pub const IPV6 = @import("bsd_options.zig").IPV6;
+// netinet/tcp.h
 pub const TCP = struct {
     pub const NODELAY = 1;
     /// TCP_KEEPALIVE there.

@@ -366,23 +366,8 @@ pub fn keepAlive(fd: Fd, on: bool, idle: u32, interval: u32) i32 {
 }
 
 pub const has_unix_names = false;
-pub const IP = struct {
-    pub const TTL = 4;
-    pub const MULTICAST_IF = 9;
-    pub const MULTICAST_TTL = 10;
-    pub const MULTICAST_LOOP = 11;
-    pub const ADD_MEMBERSHIP = 12;
-    pub const DROP_MEMBERSHIP = 13;
-};
-pub const IPV6 = struct {
-    pub const UNICAST_HOPS = 4;
-    pub const MULTICAST_IF = 9;
-    pub const MULTICAST_HOPS = 10;
-    pub const MULTICAST_LOOP = 11;
-    pub const V6ONLY = 27;
-    pub const ADD_MEMBERSHIP = 12;
-    pub const DROP_MEMBERSHIP = 13;
-};
+pub const IP = @import("bsd_options.zig").IP;
+pub const IPV6 = @import("bsd_options.zig").IPV6;
 
 pub const TCP = struct {
     pub const NODELAY = 1;

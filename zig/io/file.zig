@@ -198,7 +198,7 @@ pub const File = struct {
             if (file.own.stage != .abandoned) file.free(file.context.allocator);
         } else {
             file.fd = result;
-            file.is_stream = sys.is_posix and sys.isStream(file.fd);
+            file.is_stream = sys.isStream(file.fd);
             if (sys.is_posix and file.is_stream) setNonblocking(file.fd);
             wait.result = 0;
             wait.value = @floatFromInt(file.handle);
